@@ -1,0 +1,91 @@
+"""`ktoformats config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ktoformats.cli import output
+from ktoformats.cli.shared import json_option
+from ktoformats.config.models import KTOConfig
+from ktoformats.config.schema import json_schema
+from ktoformats.convert.assemble import assemble
+from ktoformats.errors import ConfigError
+from ktoformats.plugin.registry import Registry
+
+STARTER: Final = """\
+# A ktoformats configuration. `ktoformats config check FILE` validates it; `ktoformats config schema` lists every
+# field. Fields that are not written keep their defaults.
+model:
+  model_name: ""                  # for AutoTokenizer.from_pretrained, in your training script
+data:
+  train_file: data/train.jsonl    # a path, a list of paths, or a glob
+  # validation_file: data/validation.jsonl
+  # label_column: feedback        # what your columns are called
+  # response_column: answer
+  formats: [default]              # binary, pairwise, ranking, conversation, arabic-rating; or exactly the ones you name
+  # scales:
+  #   rating: {low: 1, high: 10, good_from: 8, bad_to: 4}
+  balance_labels: true            # for the train split; the report shows what it drops, and weights that would avoid it
+  random_seed: 42
+"""
+
+
+@click.group()
+def command() -> None:
+    """Make, check and describe configuration files."""
+
+
+@command.command("init")
+@click.argument("path", type=click.Path(path_type=Path), default=Path("kto.yaml"))
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@json_option
+def init(path: Path, *, force: bool, as_json: bool) -> None:
+    """Write a commented starting point to PATH (default: kto.yaml)."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w" if force else "x", encoding="utf-8") as stream:
+            stream.write(STARTER)
+    except FileExistsError:
+        raise ConfigError(f"{path} exists; --force replaces it") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
+    if as_json:
+        output.print_json({"written": str(path)})
+    else:
+        output.say(f"wrote {output.safe(path)}; edit it, then: ktoformats config check {output.safe(path)}")
+
+
+@command.command("check")
+@click.argument("path", type=click.Path(path_type=Path))
+@json_option
+def check(path: Path, *, as_json: bool) -> None:
+    """Validate a configuration file and load the plugins it names; exit status 2 or 3 when something is wrong."""
+    config = KTOConfig.from_yaml(path)
+    assembly = assemble(config.data, Registry())
+    if as_json:
+        output.print_json({"path": str(path), "valid": True, "plugins": assembly.plugins})
+        return
+    rows = [(kind, name, owner) for kind, owners in assembly.plugins.items() for name, owner in owners.items()]
+    output.table(f"{output.safe(path)} is valid; it uses", ("kind", "name", "from"), rows)
+
+
+@command.command("schema")
+@json_option
+def schema(*, as_json: bool) -> None:
+    """Print the JSON Schema of a configuration file, with the options of every installed plugin."""
+    del as_json  # the schema is JSON either way
+    made, failures = json_schema(Registry())
+    for failure in failures:
+        output.warn(failure)
+    output.print_json(made)
+
+
+def starter_values() -> dict[str, Any]:
+    """The starter file's values, for tests and documentation."""
+    from ktoformats.config.files import parse_yaml
+
+    values: dict[str, Any] = parse_yaml(STARTER, "starter")
+    return values

@@ -1,0 +1,131 @@
+"""`ktoformats convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from ktoformats.cli import output
+from ktoformats.cli.shared import (
+    closing_notes,
+    closing_table,
+    config_option,
+    data_config,
+    format_option,
+    json_option,
+    progress,
+    rejects_shown,
+    set_option,
+)
+from ktoformats.config.models import split_choice
+from ktoformats.convert.assemble import assemble
+from ktoformats.errors import ConfigError, KTODataError, KTOLabelError
+from ktoformats.plugin.registry import Registry
+from ktoformats.read.sources import resolve
+from ktoformats.store.cache import default_folder
+from ktoformats.store.prepare import Cache, prepare
+from ktoformats.train.export import FAILED_SUFFIX, REJECTS_SUFFIX, export, manifest_of, side_file, write_manifest
+
+if TYPE_CHECKING:
+    from ktoformats.config.models import KTODataConfig
+    from ktoformats.plugin.kinds import Exporter
+    from ktoformats.store.report import Report
+
+
+@click.command()
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.option("-o", "--output", "target", type=click.Path(path_type=Path), required=True, help="The file to write, or a folder.")
+@click.option("--to", "exporter_name", default="trl", show_default=True, metavar="EXPORTER", help="The form to write.")
+@config_option
+@format_option
+@set_option
+@click.option("--rejects", type=click.Path(path_type=Path), help="Where rejected records go (default: beside the output).")
+@click.option("--on-error", type=click.Choice(["quarantine", "skip", "fail"]), help="Rejected records: write them out within a budget, only count them, or stop at the first.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes that convert.")
+@click.option("--no-cache", is_flag=True, help="Build afresh and keep nothing.")
+@json_option
+def command(
+    sources: tuple[str, ...],
+    target: Path,
+    exporter_name: str,
+    config_file: Path | None,
+    formats: tuple[str, ...],
+    settings: tuple[str, ...],
+    rejects: Path | None,
+    on_error: str | None,
+    workers: int | None,
+    *,
+    no_cache: bool,
+    as_json: bool,
+) -> None:
+    """Turn preference feedback into KTO training data.
+
+    SOURCE is a file, several, or a quoted glob: JSON Lines or a JSON array, plain or gzip. Without one the
+    config's train_file is read. Without a config nothing is balanced.
+
+    \b
+    Examples:
+      ktoformats convert votes.jsonl -o train.jsonl
+      ktoformats convert 'logs/*.jsonl.gz' -o train.parquet --to parquet
+      ktoformats convert se.json -o train.jsonl --set prompt_column=question \\
+          --set chosen_column=response_j --set rejected_column=response_k
+    """  # noqa: D301 - \b keeps click from joining the lines
+    config = data_config(
+        config_file, formats, settings, on_error=on_error, preprocessing_num_workers=workers
+    )
+    registry = Registry()
+    exporter = cast("Exporter", registry.make("exporter", *split_choice(exporter_name), {}))
+    if target.is_dir():
+        target = target / f"train{exporter.suffix}"
+    files = list(sources) or config.train_file
+    if not files:
+        raise ConfigError("no SOURCE was named, and the config has no data.train_file")
+    report, manifest = _run(files, target, exporter, exporter_name, config, registry, rejects, no_cache=no_cache, shown=not as_json)
+    if as_json:
+        output.print_json({"output": str(target), **manifest})
+        return
+    rejects_shown(report)
+    closing_table(report)
+    style = f", {manifest['told']['style']}" if "style" in manifest["told"] else ""
+    output.say(f"wrote {report.samples} samples to {output.safe(target)} ({exporter_name}{style}, {manifest['order']} order)")
+    closing_notes(report)
+
+
+def _run(
+    files: Any,
+    target: Path,
+    exporter: Exporter,
+    exporter_name: str,
+    config: KTODataConfig,
+    registry: Registry,
+    rejects: Path | None,
+    *,
+    no_cache: bool,
+    shown: bool,
+) -> tuple[Report, dict[str, Any]]:
+    paths = resolve(files)
+    if any(target.exists() and path.samefile(target) for path in paths):
+        raise ConfigError(f"{target} is also a source; write somewhere else")
+    rejects_path = None
+    if config.on_error == "quarantine":
+        rejects_path = rejects or config.rejects_file or side_file(target, REJECTS_SUFFIX)
+    try:
+        with progress(sum(path.stat().st_size for path in paths), shown=shown) as bar:
+            view, report = prepare(
+                "train",
+                [str(path) for path in paths],
+                config,
+                assemble(config, registry),
+                registry,
+                cache=None if no_cache else Cache(default_folder()),
+                rejects_path=rejects_path,
+                progress=bar,
+                for_training=exporter.training_order,
+            )
+    except (KTODataError, KTOLabelError) as error:
+        if error.report is not None and target.parent.is_dir():
+            write_manifest(side_file(target, FAILED_SUFFIX), manifest_of(error.report, error=str(error)))
+        raise
+    return report, export(view, report, exporter, exporter_name, target)

@@ -1,0 +1,236 @@
+"""`ktoformats inspect`."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import click
+
+from ktoformats.cli import output
+from ktoformats.cli.samples import sample_table
+from ktoformats.cli.shared import config_option, data_config, format_option, json_option, set_option
+from ktoformats.convert.assemble import assemble
+from ktoformats.convert.detect import Detector, NamedFormat, shape_key, shape_of
+from ktoformats.errors import AmbiguousFormatError, KTOLabelError, PluginError, RecordError
+from ktoformats.plugin.registry import Registry
+from ktoformats.read.lines import blocks
+from ktoformats.read.parse import parse
+from ktoformats.read.rows import blocks_of_rows
+from ktoformats.read.sources import resolve
+from ktoformats.train.rows import to_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ktoformats.config.models import KTODataConfig
+    from ktoformats.plugin.kinds import Format, Labels
+
+_RECORDS = 1000
+_VALUES = 12
+
+
+class _Found(NamedTuple):
+    """Records of one shape."""
+
+    count: int
+    first_line: int
+    record: dict[str, Any]
+
+
+@click.command()
+@click.argument("source")
+@config_option
+@format_option
+@set_option
+@click.option("--samples", "count", type=click.IntRange(0, 100), default=3, show_default=True, help="Samples to show.")
+@json_option
+def command(
+    source: str,
+    config_file: Path | None,
+    formats: tuple[str, ...],
+    settings: tuple[str, ...],
+    *,
+    count: int,
+    as_json: bool,
+) -> None:
+    """Look at SOURCE: what shapes its records have, who reads them and why, and the first samples.
+
+    Every installed format is asked, also those a conversion would not use. Nothing is written.
+
+    \b
+    Example:
+      ktoformats inspect feedback.jsonl --samples 5
+    """  # noqa: D301 - \b keeps click from joining the lines
+    config = data_config(config_file, formats, settings)
+    registry = Registry()
+    path = resolve(source)[0]
+    shapes, unreadable = _shapes(path)
+    described = [_describe(found, config, registry) for found in shapes]
+    values = _verdict_values(path, config, registry)
+    samples, first_rejects = _first_samples(path, config, registry, count)
+    result = {
+        "source": source,
+        "records_looked_at": sum(one.count for one in shapes) + sum(unreadable.values()),
+        "unreadable": dict(unreadable),
+        "shapes": described,
+        "verdicts": values,
+        "samples": samples,
+        "rejects": first_rejects,
+    }
+    if as_json:
+        output.print_json(result)
+    else:
+        _show(result)
+
+
+def _records(path: Path) -> Iterator[tuple[int, bytes]]:
+    pairs = ((line, raw) for block in blocks(path) for line, raw in zip(block.lines, block.records, strict=True))
+    return itertools.islice(pairs, _RECORDS)
+
+
+def _shapes(path: Path) -> tuple[list[_Found], Counter[str]]:
+    found: dict[Any, _Found] = {}
+    unreadable: Counter[str] = Counter()
+    for line, raw in _records(path):
+        try:
+            record = parse(raw)
+        except RecordError as error:
+            unreadable[error.reason] += 1
+            continue
+        if type(record) is not dict:
+            unreadable["not_an_object"] += 1
+            continue
+        key = (frozenset(record), shape_key(dict(sorted(record.items()))))
+        known = found.get(key)
+        found[key] = known._replace(count=known.count + 1) if known else _Found(1, line, record)
+    return sorted(found.values(), key=lambda one: (-one.count, one.first_line)), unreadable
+
+
+def _describe(found: _Found, config: KTODataConfig, registry: Registry) -> dict[str, Any]:
+    """One shape: its columns, and what every installed format says to it."""
+    columns = config.columns()
+    shape = shape_of(found.record, columns)
+    configured = {one.name: one for one in assemble(config, registry).pipeline.detector.formats}
+    asked = list(configured.values())
+    failed = []
+    for name in registry.names("format"):
+        if name not in configured:
+            try:
+                asked.append(NamedFormat(name, cast("Format", registry.make("format", name, {}, dict(config)))))
+            except (PluginError, ValueError) as error:
+                failed.append({"format": name, "error": str(error)})
+    claims = [
+        {"format": one.name, "score": claim.score, "reason": claim.reason, "configured": one.name in configured}
+        for one, claim in Detector(asked, columns).claims(found.record)
+    ]
+    try:
+        detected = Detector(list(configured.values()), columns).find(found.record).name
+    except (RecordError, AmbiguousFormatError) as error:
+        detected = None
+        failed.append({"format": "", "error": str(error)})
+    kinds = {key: kind + _items(shape.items.get(key)) for key, kind in shape.kinds.items()}
+    return {
+        "records": found.count,
+        "first_line": found.first_line,
+        "columns": kinds,
+        "detected": detected,
+        "claims": claims,
+        "errors": failed,
+    }
+
+
+def _items(keys: frozenset[str] | None) -> str:
+    return f" of {{{', '.join(sorted(keys)[:_VALUES])}}}" if keys else ""
+
+
+def _verdict_values(path: Path, config: KTODataConfig, registry: Registry) -> list[dict[str, Any]]:
+    """The distinct verdicts of each verdict column, and which label plugins read all of them: a proposal."""
+    columns = config.columns()
+    seen: dict[str, Counter[Any]] = {}
+    for _, raw in _records(path):
+        try:
+            record = parse(raw)
+        except RecordError:
+            continue
+        for column in (*columns.verdicts, columns.arabic_rating):
+            if type(record) is dict and column in record and type(record[column]) not in (list, dict):
+                cell = record[column]
+                seen.setdefault(column, Counter())[type(cell), cell] += 1
+    readers = {name: cast("Labels", registry.make("labels", name, {}, dict(config))) for name in _loadable(registry)}
+    return [
+        {
+            "column": column,
+            "distinct": len(counts),
+            "values": {repr(cell): count for (_, cell), count in counts.most_common(_VALUES)},
+            "read_by": [name for name, reader in readers.items() if _reads_all(reader, [c for _, c in counts])],
+        }
+        for column, counts in seen.items()
+    ]
+
+
+def _loadable(registry: Registry) -> list[str]:
+    names = []
+    for name in registry.names("labels"):
+        try:
+            registry.load("labels", name)
+        except PluginError:
+            continue  # `plugin list --load` tells why
+        names.append(name)
+    return names
+
+
+def _reads_all(reader: Labels, cells: list[Any]) -> bool:
+    try:
+        for cell in cells:
+            reader.read(cell)
+    except KTOLabelError:
+        return False
+    return True
+
+
+def _first_samples(
+    path: Path, config: KTODataConfig, registry: Registry, count: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    pipeline = assemble(config, registry).pipeline
+    samples: list[dict[str, Any]] = []
+    rejects: list[dict[str, Any]] = []
+    for line, raw in _records(path):
+        if len(samples) >= count:
+            break
+        [block] = blocks_of_rows([raw], str(path))
+        try:
+            converted = pipeline.convert(block._replace(lines=[line]))
+        except AmbiguousFormatError as error:
+            rejects.append({"line": line, "reason": "ambiguous", "message": str(error)})
+            break
+        samples += [sample for batch in converted.batches for sample in to_samples(batch)]
+        rejects += [reject._asdict() for reject in converted.rejects]
+    return samples[:count], rejects[:count]
+
+
+def _show(result: dict[str, Any]) -> None:
+    output.say(f"{output.safe(result['source'])}: {result['records_looked_at']} records looked at", style="bold")
+    for reason, count in result["unreadable"].items():
+        output.warn(f"{count} records cannot be read: {reason}")
+    for number, shape in enumerate(result["shapes"][:_VALUES], start=1):
+        columns = ", ".join(f"{output.safe(key, 60)} ({output.safe(kind, 200)})" for key, kind in shape["columns"].items())
+        output.say(f"\nshape {number}: {shape['records']} records, first on line {shape['first_line']}")
+        output.say(f"  columns: {columns}")
+        output.say(f"  read as: {shape['detected'] or 'nothing'}", style="green" if shape["detected"] else "red")
+        for claim in shape["claims"]:
+            mark = "" if claim["configured"] else " (installed, not configured: name it under --format)"
+            output.say(f"    {claim['format']}: {claim['score'] or '-'}, {output.safe(claim['reason'])}{mark}")
+        for failure in shape["errors"]:
+            output.warn(f"{failure['format']}: {failure['error']}".removeprefix(": "))
+    for verdict in result["verdicts"]:
+        shown = ", ".join(f"{output.safe(value, 40)} ({count})" for value, count in verdict["values"].items())
+        output.say(f"\nverdicts in {output.safe(verdict['column'])}: {shown}")
+        output.say(f"  label plugins that read all of them: {', '.join(verdict['read_by']) or 'none'}")
+    if result["samples"]:
+        output.say()
+        sample_table("first samples", result["samples"])
+    for reject in result["rejects"]:
+        output.warn(f"line {reject['line']}: {reject['message']} [{reject['reason']}]")

@@ -1,0 +1,160 @@
+"""What several commands share: options, settings, progress, the closing table."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ktoformats.cli import output
+from ktoformats.config.files import parse_yaml
+from ktoformats.config.models import KTOConfig, KTODataConfig
+from ktoformats.errors import ConfigError
+from ktoformats.feedback import BAD, GOOD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ktoformats.store.build import Progress
+    from ktoformats.store.report import Report
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+format_option = click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="NAME",
+    help="Read with this format; may be repeated. Replaces the configured set (`default` names the first-party five).",
+)
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a field of the data section; values are YAML."
+)
+config_option = click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="A configuration file (see `ktoformats config init`)."
+)
+
+
+def data_config(
+    config_file: Path | None, formats: tuple[str, ...], settings: tuple[str, ...], **values: Any
+) -> KTODataConfig:
+    """The data section: file, then options, then --set.
+
+    Without a file nothing is balanced.
+
+    Raises:
+        ConfigError: A key or value is wrong.
+    """
+    if config_file is None:
+        plain: dict[str, Any] = {"balance_labels": False}
+    else:
+        plain = KTOConfig.from_yaml(config_file).data.model_dump()
+    plain |= {key: value for key, value in values.items() if value is not None}
+    if formats:
+        plain["formats"] = list(formats)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting}: expected KEY=VALUE")
+        _assign(plain, key.strip(), parse_yaml(text, f"--set {key}"))
+    return KTODataConfig(**plain)
+
+
+def _assign(plain: dict[str, Any], key: str, value: Any) -> None:
+    """Set `a.b.c`; sections on the way are made."""
+    *path, last = key.removeprefix("data.").split(".")
+    for part in path:
+        inner = plain.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {key}: {part} is no section")
+        plain = inner
+    plain[last] = value
+
+
+@contextmanager
+def progress(total_bytes: int, *, shown: bool) -> Iterator[Progress | None]:
+    """A progress bar on standard error while files are read; none when piped or with --json."""
+    bar_console = output.console(stderr=True)
+    if not shown or not bar_console.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    with Bar(*columns, console=bar_console, transient=True) as bar:
+        yield _reporter(bar, bar.add_task("reading", total=total_bytes, rate=""))
+
+
+def _reporter(bar: Any, task: Any) -> Callable[[str, int, int], None]:
+    state = {"records": 0, "done": 0, "source": "", "inside": 0}
+
+    def report(source: str, records: int, bytes_read: int) -> None:
+        if source != state["source"]:
+            state["done"] += state["inside"]
+            state["source"], state["inside"] = source, 0
+        state["records"] += records
+        state["inside"] = max(state["inside"], bytes_read)
+        elapsed = bar.tasks[0].elapsed or 1e-9
+        bar.update(
+            task,
+            completed=state["done"] + state["inside"],
+            description=output.safe(Path(source).name, 40),
+            rate=f"{state['records']:,} records, {state['records'] / elapsed:,.0f}/s",
+        )
+
+    return report
+
+
+def closing_table(report: Report) -> None:
+    """The accounting of one build."""
+    total = report.total
+    rows: list[tuple[str, str, object]] = [("read", "lines", total.lines)]
+    if total.blank:
+        rows.append(("", "blank", total.blank))
+    rows.append(("used", "records", total.used))
+    rows += [("", f"by {name}", count) for name, count in total.formats.most_common()]
+    rows += _by_reason("without verdict", total.without_verdict)
+    rows += _by_reason("rejected", total.rejected)
+    rows.append(("samples", "made", total.samples))
+    rows += _by_reason("answers lost", total.candidates_lost)
+    rows += _by_reason("answers unused", total.candidates_unjudged)
+    for stage, reasons in report.dropped_by().items():
+        rows += [
+            (f"dropped by {stage}", f"{reason} ({labels[GOOD]} good, {labels[BAD]} bad)", sum(labels.values()))
+            for reason, labels in reasons.items()
+        ]
+    rows += [("kept", GOOD, report.kept[GOOD]), ("", BAD, report.kept[BAD])]
+    rows += [("noticed", code, count) for code, count in total.notices.most_common()]
+    output.table("", ("", "", "count"), rows, numbers=1)
+
+
+def _by_reason(title: str, counts: Any) -> list[tuple[str, str, object]]:
+    return [(title if first else "", reason, count) for first, (reason, count) in _firsts(counts.most_common())]
+
+
+def _firsts(items: list[Any]) -> list[tuple[bool, Any]]:
+    return [(number == 0, item) for number, item in enumerate(items)]
+
+
+def rejects_shown(report: Report, limit: int = 3) -> None:
+    """The first rejects, one line each, on standard error."""
+    for reject in report.rejects[:limit]:
+        output.warn(f"{reject.place()}: {reject.message} [{reject.reason}]")
+    more = report.total.rejected.total() - min(limit, len(report.rejects))
+    if more > 0:
+        output.warn(f"... and {more} more rejected records")
+
+
+def closing_notes(report: Report) -> None:
+    """Weights, notes and warnings after a build."""
+    weights = report.weights()
+    if weights:
+        output.say(
+            f"weights for these counts (KTO paper, eq. 8): desirable_weight={weights['desirable_weight']:g}, "
+            f"undesirable_weight={weights['undesirable_weight']:g}"
+        )
+    for note in report.notes:
+        output.say(f"note: {output.safe(note, 2000)}")
+    for warning in report.warnings:
+        output.warn(warning)

@@ -1,0 +1,97 @@
+"""YAML, bounded: the safe subset, no aliases, no repeated keys, limited in size and depth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from ktoformats.errors import ConfigError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+MAX_BYTES: Final = 1 << 20
+MAX_DEPTH: Final = 20
+MAX_NODES: Final = 10_000
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses what a configuration never needs."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+        self._nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            self._refuse("aliases (*name) are not allowed; write the value out")
+        self._nodes += 1
+        self._depth += 1
+        if self._depth > MAX_DEPTH or self._nodes > MAX_NODES:
+            self._refuse(f"more than {MAX_DEPTH} levels or {MAX_NODES} values")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def _refuse(self, message: str) -> None:
+        raise yaml.composer.ComposerError(None, None, message, self.peek_event().start_mark)
+
+
+def parse_yaml(text: str, name: str) -> Any:
+    """Parse YAML text.
+
+    Args:
+        text: The text.
+        name: What to call it in errors.
+
+    Raises:
+        ConfigError: It is not YAML of the allowed subset; the message names line and column.
+    """
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark else name
+        raise ConfigError(f"{place}: {getattr(error, 'problem', None) or error}") from error
+    except (ValueError, RecursionError) as error:  # dates such as 2026-13-45
+        raise ConfigError(f"{name}: {error}") from error
+    finally:
+        loader.dispose()
+
+
+def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        ConfigError: The file is missing, too large, not UTF-8, not a mapping, or not allowed YAML.
+    """
+    file = Path(path)
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes; is this really a configuration?")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from error
+    values = parse_yaml(text, str(path))
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ConfigError(f"{path}: expected `key: value` lines at the top, got {type(values).__name__}")
+    return values

@@ -1,0 +1,239 @@
+"""The configuration: every field of the specification, and what the loader needs beyond it."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ktoformats.errors import ConfigError
+from ktoformats.config.files import read_yaml
+from ktoformats.plugin.registry import suggest
+from ktoformats.plugin.row import Columns
+from ktoformats.plugin.scale import Scale
+
+Sources = str | PathLike[str] | list[str | PathLike[str]]
+PluginChoice = str | dict[str, dict[str, Any]]
+"""A plugin's name, or its name with its options: `{likert: {scale: {...}}}`."""
+
+
+class Section(BaseModel):
+    """A part of the configuration; an unknown key is an error with a suggestion."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(explain(error, type(self))) from error
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """All faults of a configuration, one line each: key, what was seen, what was expected."""
+    lines = []
+    for fault in error.errors():
+        where = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            known = _fields_at(model, fault["loc"][:-1])
+            lines.append(f"{where}: unknown key{suggest(str(fault['loc'][-1]), known)}")
+        else:
+            seen = repr(fault["input"])
+            lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}, got {seen[:80]}")
+    return "; ".join(lines)
+
+
+def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+class KTOSpecificConfig(Section):
+    """The parameters of prospect theory (Tversky & Kahneman 1992, "Advances in prospect theory")."""
+
+    alpha: float = Field(0.88, gt=0, le=1, description="Curvature of gains and losses: 1 is a straight line.")
+    lambda_param: float = Field(2.25, gt=0, description="Loss aversion: how much more a loss weighs than a gain.")
+
+
+class BasePreferenceConfig(Section):
+    """What every preference loader needs: sources, columns, bounds, memory, accounting."""
+
+    # Sources
+    train_file: Sources | None = Field(None, description="A path, a list of paths or a glob.")
+    validation_file: Sources | None = Field(None, description="As train_file, for the validation split.")
+    test_file: Sources | None = Field(None, description="As train_file, for the test split.")
+
+    # Columns
+    prompt_column: str = Field("prompt", description="Text, or a list of messages.")
+    system_column: str = Field("system", description="Text of the system message.")
+    conversation_column: str = Field("conversation", description="Messages before the answer, or [user, assistant] pairs.")
+    messages_column: str = Field("messages", description="Messages that end in the judged answer.")
+    tools_column: str = Field("tools", description="Tools offered to the assistant.")
+    keep: list[str] = Field(default_factory=list, description="Columns carried along to every sample, under `kept`.")
+
+    # Plugins
+    formats: list[PluginChoice] = Field(["default"], min_length=1, description="The exact set of formats; `default` is the first-party five.")
+    scales: dict[str, str | Scale | dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Verdict column to label plugin: its name, {name: {options}}, or a scale written out.",
+    )
+    quality: PluginChoice = Field("form", description="What scores `response_quality`.")
+    utility: PluginChoice = Field("prospect", description="What computes `utility_score`.")
+    filters: list[PluginChoice] = Field(["length", "quality", "utility"], description="What drops samples, in this order.")
+
+    # Bounds, in characters
+    min_prompt_length: int = Field(1, ge=0, description="Counted without surrounding white space; 0 allows an empty prompt.")
+    max_prompt_length: int = Field(100_000, ge=1)
+    min_response_length: int = Field(1, ge=0, description="Counted without surrounding white space; 0 allows an empty response.")
+    max_response_length: int = Field(100_000, ge=1)
+    min_response_quality: float | None = Field(None, ge=0, le=1, description="No cut unless set.")
+    reasoning: Literal["keep", "strip", "reject"] = Field(
+        "keep", description="What happens to <think> blocks and reasoning_content of an answer."
+    )
+    verdict_conflict: Literal["reject", "first"] = Field(
+        "reject", description="Two verdict columns of one record that disagree: reject it, or let the first decide."
+    )
+
+    # Building
+    random_seed: int = Field(42, ge=0, lt=2**63)
+    preprocessing_num_workers: int = Field(1, ge=1, le=256, description="Processes that convert.")
+    streaming: bool = Field(False, description="Build in bounded memory; the dataset is memory-mapped.")
+    buffer_size: int = Field(10_000, ge=1, description="With streaming: samples held in memory while building.")
+    lazy_loading: bool = Field(False, description="Leave samples on disk, decode them on access.")
+    max_samples_in_memory: int | None = Field(None, ge=1, description="From this many samples on, leave them on disk.")
+
+    # Accounting
+    strict: bool = Field(False, description="Make warnings about the data errors.")
+    on_error: Literal["quarantine", "skip", "fail"] = Field(
+        "quarantine",
+        description="Rejected records: write them out and keep a budget, count them only, or stop at the first.",
+    )
+    max_rejected: int = Field(100, ge=0, description="The budget: a file may lose this many records ...")
+    max_rejected_share: float = Field(0.01, ge=0, le=1, description="... or this share; past both the build stops.")
+    rejects_file: Path | None = Field(None, description="Where quarantined records go: JSON Lines. `{split}` is replaced.")
+    require_both_labels: bool = Field(True, description="One label class in the train split is an error.")
+
+    @field_validator("formats", "filters")
+    @classmethod
+    def _one_name_each(cls, choices: list[PluginChoice]) -> list[PluginChoice]:
+        names = [split_choice(choice)[0] for choice in choices]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{twice[0]!r} is named twice")
+        return choices
+
+    @field_validator("quality", "utility")
+    @classmethod
+    def _well_formed(cls, choice: PluginChoice) -> PluginChoice:
+        split_choice(choice)
+        return choice
+
+    def columns(self) -> Columns:
+        """The column names, as plugins see them."""
+        names = {name: getattr(self, f"{name}_column", None) for name in Columns._fields if name != "kept"}
+        return Columns(**{name: column for name, column in names.items() if column}, kept=tuple(self.keep))
+
+
+class KTODataConfig(BasePreferenceConfig):
+    """Configuration for KTO data loading."""
+
+    # Label handling
+    label_column: str = "label"
+    response_column: str = "response"
+    completion_column: str = "completion"
+    score_column: str = "score"
+    rating_column: str = "rating"
+    preference_column: str = "preference"
+    arabic_rating_column: str = Field("تقييم", description="Arabic grades, numbers or stars.")
+
+    # Pairs and rankings
+    chosen_column: str = "chosen"
+    rejected_column: str = "rejected"
+    responses_column: str = "responses"
+    rankings_column: str = "rankings"
+    convert_pairwise_to_binary: bool = True
+    pairwise_sampling_strategy: Literal["all", "balanced", "random"] = Field(
+        "all",
+        description="Both sides; both sides of pairs of which both survive; or one side by seeded hash.",
+    )
+    ranking_strategy: Literal["best_worst", "best_rest", "halves", "threshold"] = Field(
+        "best_worst", description="Which ranks are good and which bad."
+    )
+    ranking_ties: Literal["reject", "allow"] = "reject"
+    ranking_good_to: int = Field(1, ge=1, description="With `threshold`: places 1 to this one are good ...")
+    ranking_bad_from: int | None = Field(None, ge=2, description="... and places from this one on are bad (default: all others).")
+
+    # Label balancing
+    balance_labels: bool = True
+    label_imbalance_tolerance: float = Field(0.1, ge=0)
+    min_samples_per_label: int = Field(100, ge=0, description="Fewer of a label warns, and fails with `strict`.")
+
+    # Utility filtering; no bounds unless set, see docs/explanation/differences.md
+    min_utility_threshold: float | None = None
+    max_utility_threshold: float | None = None
+    filter_low_utility: bool = True
+
+    # KTO-specific parameters
+    kto_specific: KTOSpecificConfig = Field(default_factory=KTOSpecificConfig)
+
+    # Arabic-specific
+    arabic_label_mapping: dict[str, Literal["good", "bad"]] = Field(
+        default_factory=lambda: {
+            "جيد": "good",
+            "ممتاز": "good",
+            "مقبول": "good",
+            "سيء": "bad",
+            "ضعيف": "bad",
+            "مرفوض": "bad",
+        },
+        description="Words of the label, score and preference columns.",
+    )
+
+
+class ModelConfig(Section):
+    """The model that will be trained; the loader itself does not need it."""
+
+    model_name: str = Field("", description="A name or a folder for AutoTokenizer.from_pretrained.")
+
+
+class KTOConfig(Section):
+    """A whole configuration file."""
+
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    data: KTODataConfig = Field(default_factory=KTODataConfig)
+
+    @classmethod
+    def from_yaml(cls, path: str | PathLike[str]) -> KTOConfig:
+        """Read a YAML file.
+
+        Args:
+            path: The file; at most 1 MiB, no aliases, no unknown keys.
+
+        Raises:
+            ConfigError: It cannot be read or a value is wrong; the message names file and key.
+        """
+        values = read_yaml(path)
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+
+def split_choice(choice: PluginChoice) -> tuple[str, dict[str, Any]]:
+    """A plugin choice as name and options.
+
+    Raises:
+        ValueError: It names none or several plugins.
+    """
+    if isinstance(choice, str):
+        return choice, {}
+    if len(choice) != 1:
+        raise ValueError(f"expected one plugin, {{name: {{options}}}}, got {list(choice)}")
+    [(name, options)] = choice.items()
+    return name, options or {}

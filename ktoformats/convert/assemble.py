@@ -1,0 +1,138 @@
+"""From a configuration and the installed plugins to a pipeline and its filters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from ktoformats.config.models import KTODataConfig, PluginChoice, split_choice
+from ktoformats.convert.detect import Detector, NamedFormat
+from ktoformats.convert.labels import LabelReader
+from ktoformats.convert.pipeline import Pipeline
+from ktoformats.convert.policy import Policy
+from ktoformats.errors import ConfigError
+from ktoformats.plugin.kinds import Filter, Format, Labels, Plugin, Quality, Utility
+from ktoformats.plugin.scale import Scale
+
+if TYPE_CHECKING:
+    from ktoformats.plugin.registry import Registry
+
+DEFAULT_FORMATS = "default"
+
+
+class NamedFilter(NamedTuple):
+    """A configured filter under its plugin name."""
+
+    name: str
+    filter: Filter
+
+
+class Assembly(NamedTuple):
+    """What a configuration comes to."""
+
+    pipeline: Pipeline
+    filters: tuple[NamedFilter, ...]
+    plugins: dict[str, dict[str, str]]
+    """Kind to `{name: "distribution version"}` of every plugin that takes part."""
+
+
+def assemble(config: KTODataConfig, registry: Registry) -> Assembly:
+    """Load the configured plugins and put the pipeline together.
+
+    Args:
+        config: The data section.
+        registry: The installed plugins; only the named ones are imported.
+
+    Raises:
+        ConfigError: An option is wrong.
+        PluginError: A named plugin is missing, blocked, in conflict or broken.
+    """
+    maker = _Maker(config, registry)
+    columns = config.columns()
+    formats = maker.formats(config.formats)
+    pipeline = Pipeline(
+        detector=Detector(formats, columns),
+        labels=maker.labels([one.format for one in formats]),
+        quality=cast("Quality", maker.make("quality", config.quality)),
+        utility=cast("Utility", maker.make("utility", config.utility)),
+        policy=_policy(config),
+        columns=columns,
+    )
+    filters = tuple(
+        NamedFilter(split_choice(choice)[0], cast("Filter", maker.make("filter", choice))) for choice in config.filters
+    )
+    return Assembly(pipeline, filters, maker.used)
+
+
+def _policy(config: KTODataConfig) -> Policy:
+    return Policy(
+        convert_pairs=config.convert_pairwise_to_binary,
+        pair_sides=config.pairwise_sampling_strategy,
+        ranking=config.ranking_strategy,
+        ranking_ties=config.ranking_ties,
+        ranking_good_to=config.ranking_good_to,
+        ranking_bad_from=config.ranking_bad_from,
+        verdict_conflict=config.verdict_conflict,
+        reasoning=config.reasoning,
+        empty_prompt=config.min_prompt_length == 0,
+        empty_response=config.min_response_length == 0,
+        seed=config.random_seed,
+    )
+
+
+class _Maker:
+    """Makes plugins from choices and notes where each came from."""
+
+    def __init__(self, config: KTODataConfig, registry: Registry) -> None:
+        self._config = config
+        self._registry = registry
+        self._inherited: dict[str, Any] = dict(config) | dict(config.kto_specific)
+        self.used: dict[str, dict[str, str]] = {}
+
+    def make(self, kind: str, choice: PluginChoice) -> Plugin:
+        name, options = split_choice(choice)
+        plugin = self._registry.make(kind, name, options, self._inherited)
+        self.used.setdefault(kind, {})[name] = self._registry.load(kind, name).found.owner
+        return plugin
+
+    def formats(self, choices: list[PluginChoice]) -> list[NamedFormat]:
+        named: list[NamedFormat] = []
+        for choice in choices:
+            name, options = split_choice(choice)
+            if name == DEFAULT_FORMATS:
+                if options:
+                    raise ConfigError("formats: `default` takes no options; name the format they are for")
+                named += self._default_formats()
+            else:
+                named.append(NamedFormat(name, cast("Format", self.make("format", choice))))
+        unique = {one.name: one for one in named}  # a format named beside `default` replaces its default options
+        return list(unique.values())
+
+    def _default_formats(self) -> list[NamedFormat]:
+        found = self._registry.first_party("format")
+        for one in found:
+            self.used.setdefault("format", {})[one.name] = one.owner
+        return [
+            NamedFormat(one.name, cast("Format", _with_inherited(self._registry.load_found(one).cls, self._inherited)))
+            for one in found
+        ]
+
+    def labels(self, formats: list[Format]) -> LabelReader:
+        names = {name for one in formats for name in one.default_scales}
+        named = {name: cast("Labels", self.make("labels", name)) for name in sorted(names)}
+        overrides = {column: self._scale(column, choice) for column, choice in self._config.scales.items()}
+        return LabelReader(named, overrides)
+
+    def _scale(self, column: str, choice: str | Scale | dict[str, Any]) -> Labels:
+        if isinstance(choice, Scale):
+            return _WrittenOut(scale=choice)
+        if isinstance(choice, dict) and len(choice) != 1:
+            raise ConfigError(f"scales.{column}: expected a label plugin's name, {{name: {{options}}}} or a scale")
+        return cast("Labels", self.make("labels", choice))
+
+
+class _WrittenOut(Labels):
+    """A scale that stands in the configuration."""
+
+
+def _with_inherited(cls: type[Plugin], inherited: dict[str, Any]) -> Plugin:
+    return cls(**{key: inherited[key] for key in cls.inherits if key in inherited})

@@ -1,0 +1,136 @@
+"""Which format reads a record: decided by its shape alone, once per shape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ktoformats.errors import AmbiguousFormatError, RecordError
+from ktoformats.plugin.kinds import Claim, Format, Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from ktoformats.plugin.row import Columns
+
+_KINDS: Final[dict[type, str]] = {
+    str: "text",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    type(None): "null",
+    list: "list",
+    dict: "object",
+}
+_MEMO_LIMIT: Final = 10_000
+_KEYS_SHOWN: Final = 12
+
+
+class NamedFormat(NamedTuple):
+    """A configured format under its plugin name."""
+
+    name: str
+    format: Format
+
+
+def shape_key(record: dict[str, Any]) -> Hashable:
+    """A hashable that two records share exactly when `shape_of` cannot tell them apart (key order aside)."""
+    types = tuple(map(type, record.values()))
+    if list in types or dict in types:
+        return (tuple(record), types, tuple(_inner_key(v) for v in record.values() if type(v) in (list, dict)))
+    return (tuple(record), types)
+
+
+def _inner_key(value: list[Any] | dict[str, Any]) -> Hashable:
+    if type(value) is dict:
+        return tuple(value)
+    return frozenset(tuple(item) if type(item) is dict else type(item) for item in value)
+
+
+def shape_of(record: dict[str, Any], columns: Columns) -> Shape:
+    """The keys, types and item keys of a record."""
+    kinds = {key: _KINDS.get(type(value), "object") for key, value in record.items()}
+    items: dict[str, frozenset[str]] = {}
+    item_kinds: dict[str, frozenset[str]] = {}
+    for key, value in record.items():
+        if type(value) is dict:
+            items[key] = frozenset(value)
+        elif type(value) is list:
+            items[key] = frozenset(name for item in value if type(item) is dict for name in item)
+            item_kinds[key] = frozenset(_KINDS.get(type(item), "object") for item in value)
+    return Shape(kinds, items, columns, item_kinds)
+
+
+class Detector:
+    """Asks the configured formats who reads a shape, and remembers.
+
+    Args:
+        formats: The configured set, in its order. A set of one is not asked: it reads everything, and its
+            own errors say what a record lacks.
+        columns: The configured column names.
+    """
+
+    def __init__(self, formats: Sequence[NamedFormat], columns: Columns) -> None:
+        self._formats = tuple(formats)
+        self._columns = columns
+        self._memo: dict[Hashable, NamedFormat | RecordError] = {}
+
+    @property
+    def formats(self) -> tuple[NamedFormat, ...]:
+        """The configured set."""
+        return self._formats
+
+    def find(self, record: Any) -> NamedFormat:
+        """The format that reads this record.
+
+        Raises:
+            RecordError: None does; the message names the keys, who was asked and why each declined.
+            AmbiguousFormatError: Two do equally well.
+        """
+        if type(record) is not dict:
+            raise RecordError("not_an_object", f"expected a JSON object, got {_KINDS.get(type(record), 'a value')}")
+        if len(self._formats) == 1:
+            return self._formats[0]
+        key = shape_key(record)
+        found = self._memo.get(key)
+        if found is None:
+            found = self._decide(shape_of(record, self._columns))
+            if len(self._memo) < _MEMO_LIMIT:
+                self._memo[key] = found
+        if isinstance(found, RecordError):
+            raise found
+        return found
+
+    def claims(self, record: dict[str, Any]) -> list[tuple[NamedFormat, Claim]]:
+        """What every configured format says to this record's shape, best first."""
+        shape = shape_of(record, self._columns)
+        asked = [(one, one.format.claim(shape)) for one in self._formats]
+        return sorted(asked, key=lambda pair: (-pair[1].score, pair[0].name))
+
+    def _decide(self, shape: Shape) -> NamedFormat | RecordError:
+        asked = [(one, one.format.claim(shape)) for one in self._formats]
+        best = max((claim.score for _, claim in asked), default=0)
+        if best <= 0:
+            return self._unknown(shape, asked)
+        winners = [one for one, claim in asked if claim.score == best]
+        if len(winners) > 1:
+            names = " and ".join(sorted(one.name for one in winners))
+            raise AmbiguousFormatError(
+                f"a record with keys {_shown_keys(shape)} is claimed by {names}; choose one under `formats:` (or --format)"
+            )
+        return winners[0]
+
+    def _unknown(self, shape: Shape, asked: list[tuple[NamedFormat, Claim]]) -> RecordError:
+        reasons = "; ".join(f"{one.name}: {claim.reason}" for one, claim in asked)
+        return RecordError(
+            "unknown_shape",
+            f"no configured format reads keys {_shown_keys(shape)} ({reasons}); "
+            "name the columns in the config (such as `prompt_column:`), or another format under `formats:`",
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_formats": self._formats, "_columns": self._columns, "_memo": {}}
+
+
+def _shown_keys(shape: Shape) -> str:
+    keys = [repr(key if len(key) <= 40 else key[:37] + "...") for key in shape.kinds]  # noqa: PLR2004
+    return ", ".join(keys[:_KEYS_SHOWN]) + (f" and {len(keys) - _KEYS_SHOWN} more" if len(keys) > _KEYS_SHOWN else "")

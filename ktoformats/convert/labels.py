@@ -1,0 +1,82 @@
+"""Verdict cells to labels, through the scale that the config or the fact names; remembered per distinct cell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ktoformats.errors import KTOLabelError
+from ktoformats.plugin.kinds import Labels
+from ktoformats.plugin.scale import Scale
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MEMO_LIMIT = 20_000
+_SCALARS = frozenset({str, int, float, bool})
+
+
+class Verdict(NamedTuple):
+    """A label, or why there is none."""
+
+    label: str
+    """`good`, `bad` or empty."""
+    reason: str = ""
+    """Where the label is empty: `null_verdict` or `neutral`."""
+    scale: str = ""
+    position: float | None = None
+    """From 0 (worst) to 1 (best)."""
+    flags: tuple[str, ...] = ()
+
+
+class LabelReader:
+    """Reads cells on scales.
+
+    Args:
+        named: Label plugins by name: all that formats or the config name.
+        overrides: Label plugins by column: `scales:` of the config, which win over what a fact names.
+    """
+
+    def __init__(self, named: Mapping[str, Labels], overrides: Mapping[str, Labels]) -> None:
+        self.named = dict(named)
+        self.overrides = dict(overrides)
+        self._memo: dict[tuple[Any, ...], Verdict] = {}
+
+    @property
+    def plugins(self) -> list[Labels]:
+        """Everything that reads cells."""
+        return [*self.named.values(), *self.overrides.values()]
+
+    def read(self, cell: Any, field: str, scale: str | Scale) -> Verdict:
+        """Read one raw cell of one column.
+
+        Raises:
+            KTOLabelError: The cell is no value of the column's scale; `field` is set.
+        """
+        kind = type(cell)
+        key = (field, scale, kind, cell) if kind in _SCALARS else None
+        if key is not None and (known := self._memo.get(key)) is not None:
+            return known
+        verdict = self._read(cell, field, scale)
+        if key is not None and len(self._memo) < _MEMO_LIMIT:
+            self._memo[key] = verdict
+        return verdict
+
+    def _read(self, cell: Any, field: str, scale: str | Scale) -> Verdict:
+        plugin = self.overrides.get(field)
+        if plugin is None:
+            plugin = self.named[scale] if isinstance(scale, str) else _Plain(scale=scale)
+        try:
+            reading = plugin.read(cell)
+        except KTOLabelError as error:
+            raise KTOLabelError(error.reason, error.message, field=field) from None
+        if reading is None:
+            return Verdict("", "null_verdict")
+        reason = "" if reading.label else "neutral"
+        return Verdict(reading.label, reason, reading.scale, reading.position, reading.flags)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"named": self.named, "overrides": self.overrides, "_memo": {}}
+
+
+class _Plain(Labels):
+    """A scale that a fact carries along."""

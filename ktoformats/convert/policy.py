@@ -1,0 +1,384 @@
+"""What follows from a fact: the one place where sides, ties, ranks and repeats are decided, for every format."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from ktoformats.errors import KTOLabelError, RecordError
+from ktoformats.feedback import (
+    BAD,
+    GOOD,
+    PREFERENCE_TYPES,
+    Context,
+    Fact,
+    Judged,
+    Pair,
+    Ranked,
+    Rated,
+    Response,
+    Unjudged,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ktoformats.convert.labels import LabelReader, Verdict
+
+_THINK: Final = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
+_INVISIBLE: Final = "".join(map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x1680, *range(0x2000, 0x200E), 0x2028, 0x2029, 0x202F, 0x205F, 0x2060, 0x3000, 0xFEFF)))
+"""White space and zero-width characters: a text of these alone is empty."""
+
+
+class Policy(NamedTuple):
+    """The choices of the configuration that turn facts into samples."""
+
+    convert_pairs: bool = True
+    pair_sides: Literal["all", "balanced", "random"] = "all"
+    ranking: Literal["best_worst", "best_rest", "halves", "threshold"] = "best_worst"
+    ranking_ties: Literal["reject", "allow"] = "reject"
+    ranking_good_to: int = 1
+    ranking_bad_from: int | None = None
+    verdict_conflict: Literal["reject", "first"] = "reject"
+    reasoning: Literal["keep", "strip", "reject"] = "keep"
+    empty_prompt: bool = False
+    empty_response: bool = False
+    seed: int = 42
+
+
+class Candidate(NamedTuple):
+    """One sample in the making."""
+
+    context: Context
+    text: str
+    reasoning: str
+    tool_calls: str
+    label: str
+    fact: Fact
+    field: str
+    cell: Any
+    scale: str = ""
+    position: float | None = None
+    rank: float | None = None
+    pair: str = ""
+    flags: tuple[str, ...] = ()
+
+    @property
+    def preference_type(self) -> str:
+        """The specification's name for where this label comes from."""
+        own = self.fact.preference_type if isinstance(self.fact, Judged) else ""
+        return own or PREFERENCE_TYPES[type(self.fact)][self.label == BAD]
+
+
+class Outcome:
+    """What became of one record's facts."""
+
+    __slots__ = ("candidates", "lost", "notices", "unjudged")
+
+    def __init__(self) -> None:
+        self.candidates: list[Candidate] = []
+        self.lost: list[RecordError] = []
+        """Candidates that are damaged; they cost themselves, not the record."""
+        self.unjudged: Counter[str] = Counter()
+        """Candidates without a verdict, by reason."""
+        self.notices: Counter[str] = Counter()
+
+
+def decide(facts: Iterable[Fact], policy: Policy, labels: LabelReader) -> Outcome:
+    """Turn one record's facts into candidates.
+
+    Args:
+        facts: What the adapter states.
+        policy: The configured choices.
+        labels: Reads raw cells.
+
+    Returns:
+        The candidates, what was lost and why; a record with neither has no verdict.
+    """
+    outcome = Outcome()
+    for fact in facts:
+        _RULES[type(fact)](fact, policy, labels, outcome)
+    if len(outcome.candidates) > 1:
+        _drop_repeats(outcome)
+    return outcome
+
+
+def _judged(fact: Judged, policy: Policy, labels: LabelReader, outcome: Outcome) -> None:
+    try:
+        verdict = labels.read(fact.verdict, fact.field, fact.scale)
+        if fact.also and verdict.label and policy.verdict_conflict == "reject":
+            _refuse_conflict(fact, verdict, labels)
+    except KTOLabelError as error:
+        outcome.lost.append(error)
+        return
+    _add_verdict(fact, fact.verdict, verdict, policy, outcome)
+
+
+def _refuse_conflict(fact: Judged, verdict: Verdict, labels: LabelReader) -> None:
+    for field, cell, scale in fact.also:
+        try:
+            other = labels.read(cell, field, scale)
+        except KTOLabelError:
+            continue  # a column that its scale cannot read says nothing about this answer
+        if other.label and other.label != verdict.label:
+            raise KTOLabelError(
+                "contradictory_verdicts",
+                f"{fact.field} {fact.verdict!r} says {verdict.label}, {field} {cell!r} says {other.label}; "
+                "set verdict_conflict: first to let the first column decide",
+                field=fact.field,
+            )
+
+
+def _rated(fact: Rated, policy: Policy, labels: LabelReader, outcome: Outcome) -> None:
+    try:
+        verdict = labels.read(fact.value, fact.field, fact.scale)
+    except KTOLabelError as error:
+        outcome.lost.append(error)
+        return
+    _add_verdict(fact, fact.value, verdict, policy, outcome)
+
+
+def _add_verdict(fact: Judged | Rated, cell: Any, verdict: Verdict, policy: Policy, outcome: Outcome) -> None:
+    if not verdict.label:
+        outcome.unjudged[verdict.reason] += 1
+        return
+    try:
+        context, text, reasoning, calls = _answer(fact.context, fact.response, policy, outcome)
+    except RecordError as error:
+        outcome.lost.append(error)
+        return
+    for flag in verdict.flags:
+        outcome.notices[flag] += 1
+    outcome.candidates.append(
+        Candidate(
+            *(context, text, reasoning, calls, verdict.label, fact, fact.field, cell),
+            scale=verdict.scale,
+            position=verdict.position,
+            flags=verdict.flags,
+        )
+    )
+
+
+def _pair(fact: Pair, policy: Policy, labels: LabelReader, outcome: Outcome) -> None:  # noqa: ARG001
+    if not policy.convert_pairs:
+        outcome.lost.append(
+            RecordError("pairs_refused", "the record is a pair, and convert_pairwise_to_binary is false")
+        )
+        return
+    sides = [
+        (GOOD, "chosen", _side(fact.context, fact.chosen, policy, outcome)),
+        (BAD, "rejected", _side(fact.context, fact.rejected, policy, outcome)),
+    ]
+    good, bad = sides[0][2], sides[1][2]
+    if good is not None and bad is not None and good == bad:
+        outcome.unjudged["identical_sides"] += 1
+        return
+    identity = _pair_identity(good, bad)
+    if policy.pair_sides == "random" and good is not None and bad is not None:
+        keep = int.from_bytes(blake2b(f"{policy.seed}:{identity}".encode(), digest_size=1).digest(), "big") & 1
+        outcome.notices["unpaired"] += 1
+        sides = [sides[keep]]
+    for label, field, answer in sides:
+        if answer is not None:
+            context, text, reasoning, calls = answer
+            outcome.candidates.append(
+                Candidate(context, text, reasoning, calls, label, fact, field, fact.margin, pair=identity)
+            )
+
+
+_Answer = tuple[Context, str, str, str]
+
+
+def _side(
+    context: Context | None, response: str | Response | BaseException, policy: Policy, outcome: Outcome
+) -> _Answer | None:
+    try:
+        return _answer(context, response, policy, outcome)
+    except RecordError as error:
+        outcome.lost.append(error)
+        return None
+
+
+def _answer(
+    context: Context | None, response: str | Response | BaseException, policy: Policy, outcome: Outcome
+) -> _Answer:
+    """Context, text, reasoning and tool calls of one answer; raises RecordError when it is damaged."""
+    if isinstance(response, BaseException):
+        raise response
+    text, reasoning, calls = response, "", ""
+    if isinstance(response, Response):
+        text, reasoning, calls = response.text, response.reasoning, response.tool_calls
+        context = response.context or context
+    if context is None:
+        raise RecordError("missing_field", "the answer has no prompt, neither beside it nor in it", field="prompt")
+    if policy.reasoning != "keep" and (reasoning or "<think>" in text):
+        text, reasoning = _without_reasoning(text, policy, outcome), ""
+    if not calls and not text.strip(_INVISIBLE) and not policy.empty_response:
+        raise RecordError("empty_response", "the response is empty", field="response")
+    prompt = context.prompt
+    if not prompt.strip(_INVISIBLE) and not policy.empty_prompt:
+        raise RecordError("empty_prompt", "the prompt is empty; min_prompt_length: 0 allows it", field="prompt")
+    return context, text, reasoning, calls
+
+
+def _without_reasoning(text: str, policy: Policy, outcome: Outcome) -> str:
+    if policy.reasoning == "reject":
+        raise RecordError("reasoning_refused", "the answer holds reasoning and `reasoning: reject` is set", field="response")
+    outcome.notices["reasoning_stripped"] += 1
+    return _THINK.sub("", text)
+
+
+def _pair_identity(good: _Answer | None, bad: _Answer | None) -> str:
+    digest = blake2b(digest_size=8)
+    for answer in (good, bad):
+        for part in (answer[0].system, answer[0].prompt, *answer[1:]) if answer else ():
+            digest.update(part.encode() + b"\0")
+        digest.update(b"\1")
+    return digest.hexdigest()
+
+
+def _ranked(fact: Ranked, policy: Policy, labels: LabelReader, outcome: Outcome) -> None:  # noqa: ARG001
+    try:
+        order = _places(fact, policy)
+    except RecordError as error:
+        outcome.lost.append(error)
+        return
+    if len(order) <= 1:
+        outcome.unjudged["single_candidate" if order else "null_verdict"] += 1
+        return
+    if len({place for place, _ in order}) == 1:
+        outcome.unjudged["tie"] += 1
+        return
+    answers = [(place, _side(fact.context, fact.responses[index], policy, outcome), index) for place, index in order]
+    living = [(place, answer, index) for place, answer, index in answers if answer is not None]
+    for label, chosen in zip((GOOD, BAD), _choose([place for place, _, _ in living], policy), strict=True):
+        for number in chosen:
+            place, answer, index = living[number]
+            context, text, reasoning, calls = answer
+            outcome.candidates.append(
+                Candidate(
+                    *(context, text, reasoning, calls, label, fact, fact.field, fact.ranks[index]),
+                    rank=float(place),
+                )
+            )
+    outcome.unjudged["middle_rank"] += len(living) - len(outcome.candidates)
+    _drop_equal_opposites(outcome)
+
+
+def _places(fact: Ranked, policy: Policy) -> list[tuple[int, int]]:
+    """(place, index) of every response, best first; places count from 1."""
+    if len(fact.ranks) != len(fact.responses):
+        raise RecordError(
+            "length_mismatch", f"{len(fact.ranks)} ranks for {len(fact.responses)} responses", field=fact.field
+        )
+    ranks = [_exact(rank, fact.field) for rank in fact.ranks]
+    distinct = sorted(set(ranks), reverse=fact.best == "high")
+    low, count = min(ranks, default=1), len(ranks)
+    permutation = low in (0, 1) and sorted(ranks) == list(range(low, low + count))
+    if len(distinct) != count and policy.ranking_ties == "reject" and len(distinct) > 1:
+        raise RecordError(
+            "bad_ranking", f"ranks {fact.ranks!r:.60} hold ties; ranking_ties: allow reads them", field=fact.field
+        )
+    if len(distinct) == count and not permutation:
+        raise RecordError(
+            "bad_ranking", f"ranks {fact.ranks!r:.60} are no permutation of 0..n-1 or 1..n", field=fact.field
+        )
+    place_of = {rank: place for place, rank in enumerate(distinct, start=1)}
+    return sorted((place_of[rank], index) for index, rank in enumerate(ranks))
+
+
+def _exact(rank: Any, field: str) -> int:
+    """A rank as an integer: 2, 2.0 and "2" are exact, True and 1.5 are not ranks."""
+    if type(rank) is int:
+        return rank
+    if type(rank) is float and rank.is_integer():
+        return int(rank)
+    if type(rank) is str and re.fullmatch(r"[+-]?[0-9]{1,9}", rank.strip()):
+        return int(rank)
+    raise RecordError("bad_ranking", f"rank {rank!r:.40} is no whole number", field=field)
+
+
+def _choose(places: Sequence[int], policy: Policy) -> tuple[list[int], list[int]]:
+    """Which of the answers, sorted by place, are good and which bad."""
+    count = len(places)
+    if policy.ranking == "threshold":
+        bad_from = policy.ranking_bad_from or policy.ranking_good_to + 1
+        return (
+            [i for i in range(count) if places[i] <= policy.ranking_good_to],
+            [i for i in range(count) if places[i] >= bad_from],
+        )
+    if count < 2 or places[0] == places[-1]:  # noqa: PLR2004 - a preference needs two places
+        return [], []
+    best = [i for i in range(count) if places[i] == places[0]]
+    if policy.ranking == "best_rest":
+        return best, [i for i in range(count) if places[i] != places[0]]
+    if policy.ranking == "best_worst":
+        return best, [i for i in range(count) if places[i] == places[-1]]
+    half = count // 2
+    # a tie over the middle belongs to neither half
+    last_good, first_bad = places[half - 1], places[count - half]
+    if last_good == first_bad:
+        return (
+            [i for i in range(half) if places[i] < last_good],
+            [i for i in range(count - half, count) if places[i] > first_bad],
+        )
+    return (
+        [i for i in range(count) if places[i] <= last_good],
+        [i for i in range(count) if places[i] >= first_bad],
+    )
+
+
+def _drop_equal_opposites(outcome: Outcome) -> None:
+    """Take out texts that stand on the good and on the bad side of one ranking."""
+    good = {c.text for c in outcome.candidates if c.label == GOOD}
+    both = {c.text for c in outcome.candidates if c.label == BAD} & good
+    if both:
+        kept = [c for c in outcome.candidates if c.text not in both]
+        outcome.unjudged["identical_sides"] += len(outcome.candidates) - len(kept)
+        outcome.candidates = kept
+    if len({c.label for c in outcome.candidates}) == 1 and both:
+        # the preference hung on the pair; what is left was preferred to nothing
+        outcome.unjudged["identical_sides"] += len(outcome.candidates)
+        outcome.candidates = []
+
+
+def _unjudged(fact: Unjudged, policy: Policy, labels: LabelReader, outcome: Outcome) -> None:  # noqa: ARG001
+    outcome.unjudged[fact.reason] += 1
+
+
+def _drop_repeats(outcome: Outcome) -> None:
+    """Emit an answer that was reached twice once; two opposite verdicts about it cancel out."""
+    labels: dict[tuple[Any, ...], set[str]] = {}
+    for one in outcome.candidates:
+        labels.setdefault(_content(one), set()).add(one.label)
+    if len(labels) == len(outcome.candidates):
+        return
+    kept, seen = [], set()
+    for one in outcome.candidates:
+        content = _content(one)
+        if len(labels[content]) > 1:
+            if content not in seen:
+                outcome.lost.append(
+                    KTOLabelError("contradictory_verdicts", "one answer is judged good and bad", field=one.field)
+                )
+        elif content in seen:
+            outcome.notices["repeat"] += 1
+        else:
+            kept.append(one)
+        seen.add(content)
+    outcome.candidates = kept
+
+
+def _content(one: Candidate) -> tuple[Any, ...]:
+    return (one.context, one.text, one.tool_calls, one.reasoning)
+
+
+_RULES: Final[dict[type, Callable[..., None]]] = {
+    Judged: _judged,
+    Rated: _rated,
+    Pair: _pair,
+    Ranked: _ranked,
+    Unjudged: _unjudged,
+}

@@ -1,0 +1,125 @@
+"""Every error ktoformats raises, in one tree.
+
+KtoFormatsError
+├── ConfigError (ValueError)               a config file, an option or a value of one
+├── PluginError
+│   ├── PluginNotFoundError (LookupError)  no installed plugin has that kind and name
+│   ├── PluginLoadError (ImportError)      it is installed and cannot be used
+│   ├── PluginConflictError (ValueError)   two distributions claim one kind and name
+│   └── PluginContractError (TypeError)    it ran, and broke the promise of its kind
+├── RecordError (ValueError)               one record cannot become samples; it is rejected and counted
+│   └── KTOLabelError                      ... because its verdict cannot be read
+└── KTODataError                           a whole build stops and publishes nothing
+    ├── SourceError (OSError)              a file is missing, cut, of a wrong kind or changed underneath
+    ├── AmbiguousFormatError               two formats claim a record's shape equally
+    ├── RejectBudgetError                  too many records were rejected
+    ├── OneClassError                      only one label class is left
+    └── EmptyDatasetError                  nothing is left
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class KtoFormatsError(Exception):
+    """The base of every error ktoformats raises."""
+
+
+class ConfigError(KtoFormatsError, ValueError):
+    """A configuration is wrong; the message names the key, what was seen and what to write."""
+
+
+class PluginError(KtoFormatsError):
+    """Something about a plugin; `kind` and `name` say which."""
+
+    def __init__(self, message: str, *, kind: str = "", name: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.name = name
+
+
+class PluginNotFoundError(PluginError, LookupError):
+    """No installed plugin has this kind and name."""
+
+
+class PluginLoadError(PluginError, ImportError):
+    """A plugin is installed but cannot be used; the cause is chained."""
+
+    # ImportError keeps its own `name` attribute; the constructor above wins, which is what callers expect here.
+    def __init__(self, message: str, *, kind: str = "", name: str = "") -> None:
+        PluginError.__init__(self, message, kind=kind, name=name)
+
+
+class PluginConflictError(PluginError, ValueError):
+    """Two distributions register one name in one kind."""
+
+
+class PluginContractError(PluginError, TypeError):
+    """A plugin returned something its kind does not allow."""
+
+
+class RecordError(KtoFormatsError, ValueError):
+    """One record (or one candidate in it) cannot become a sample.
+
+    Args:
+        reason: A reason code, such as `missing_field` (see `ktoformats.feedback.REASONS`).
+        message: What was seen, what was expected, what to do.
+        field: The field or path the trouble is in; empty for the whole record.
+    """
+
+    def __init__(self, reason: str, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.field = field
+
+
+class KTOLabelError(RecordError):
+    """A verdict cannot be read: unknown word, value off its scale, contradiction.
+
+    Also raised by a loader under `on_error: fail` when the first rejected record is one of these; `report`
+    then holds the accounting up to there.
+    """
+
+    report: Any = None
+
+
+class KTODataError(KtoFormatsError):
+    """A dataset cannot be built; nothing was published.
+
+    `report` holds the accounting up to there, where there is one (`ktoformats.store.report.Report`).
+    """
+
+    report: Any = None
+
+
+class SourceError(KTODataError, OSError):
+    """A source cannot be read as a whole.
+
+    Args:
+        code: A stable code, such as `truncated_file` or `not_found`.
+        path: The file, as the user named it.
+        message: What was seen, what was expected, what to do.
+    """
+
+    def __init__(self, code: str, path: str, message: str) -> None:
+        KTODataError.__init__(self, f"{path}: {message}")
+        self.code = code
+        self.path = path
+
+
+class AmbiguousFormatError(KTODataError):
+    """Two formats claim a record's shape equally well; the config has to choose."""
+
+
+class RejectBudgetError(KTODataError):
+    """More records of a file were rejected than the budget allows."""
+
+
+class OneClassError(KTODataError):
+    """Every sample left has the same label; KTO needs both."""
+
+
+class EmptyDatasetError(KTODataError):
+    """No sample is left."""

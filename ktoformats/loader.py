@@ -1,0 +1,169 @@
+"""The loaders: configuration and plugins in, torch datasets out."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ktoformats.config.models import BasePreferenceConfig, KTODataConfig
+from ktoformats.convert.assemble import Assembly, assemble
+from ktoformats.errors import ConfigError
+from ktoformats.overrides import Overrides, SpecificationMethods
+from ktoformats.plugin.registry import Registry
+from ktoformats.store.cache import default_folder
+from ktoformats.store.prepare import Cache, prepare, sources_of
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from torch.utils.data import Dataset
+
+    from ktoformats.store.build import Progress
+    from ktoformats.store.report import Report
+    from ktoformats.store.view import View
+
+
+class PreferenceDataLoader:
+    """Loads preference feedback of any configured format as a torch dataset.
+
+    Args:
+        config: The data section.
+        tokenizer: A Hugging Face tokenizer; datasets give text all the same, tokens are the training layer's.
+        enable_cache: Keep what was built, and open it the next time.
+        cache_dir: Where; None takes the user's cache folder.
+        cache_compression: Compress cached samples (zstd).
+        registry: The installed plugins; None asks the running interpreter's metadata.
+        progress: Called after every block with (source, records, bytes read).
+    """
+
+    def __init__(
+        self,
+        config: BasePreferenceConfig,
+        tokenizer: Any | None = None,
+        enable_cache: bool = True,  # noqa: FBT001, FBT002 - the specification's signature
+        *,
+        cache_dir: str | PathLike[str] | None = None,
+        cache_compression: bool = False,
+        registry: Registry | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        if not isinstance(config, KTODataConfig):
+            raise ConfigError(f"config must be a KTODataConfig (such as KTOConfig.from_yaml(path).data), got {config!r:.60}")
+        self.config = config
+        self.tokenizer = tokenizer
+        self.logger = logging.getLogger("ktoformats")
+        self.registry = registry or Registry()
+        self.reports: dict[str, Report] = {}
+        self._cache = Cache(Path(cache_dir) if cache_dir else default_folder(), cache_compression) if enable_cache else None
+        self._progress = progress
+        self._assembled: tuple[str, Assembly] | None = None
+        self._last = ""
+
+    @property
+    def report(self) -> Report:
+        """The accounting of the split that was loaded last; `reports` has all.
+
+        Raises:
+            AttributeError: Nothing was loaded yet.
+        """
+        if not self._last:
+            raise AttributeError("no report yet: call load_dataset first")
+        return self.reports[self._last]
+
+    def load_dataset(self, split: str = "train") -> Dataset[dict[str, Any]]:
+        """Load one split.
+
+        Args:
+            split: `train`, `validation` or `test`; only `train` is balanced, and must hold both labels.
+
+        Returns:
+            A map-style dataset of samples with the specification's keys (`ktoformats.SAMPLE_KEYS`).
+
+        Raises:
+            ConfigError: The split has no file, or an option is wrong.
+            PluginError: A configured plugin cannot be used.
+            KTODataError: The files cannot be read or nothing usable is in them.
+            KTOLabelError: `on_error: fail` met a verdict it cannot read.
+        """
+        view = self._load_view(split)
+        dataset = self._make_dataset(view)
+        self.logger.info("Loaded %d KTO samples for %s split", len(cast("Any", dataset)), split)
+        return dataset
+
+    def _load_view(self, split: str) -> View:
+        config = cast("KTODataConfig", self.config)
+        overrides = Overrides.of(self)
+        rejects = config.rejects_file
+        try:
+            view, report = prepare(
+                split,
+                None if overrides.loads_rows else sources_of(config, split),
+                config,
+                overrides.apply(self._assembly()),
+                self.registry,
+                cache=overrides.cache(self._cache),
+                rejects_path=Path(str(rejects).replace("{split}", split)) if rejects else None,
+                progress=self._progress,
+                stages=overrides.stages(),
+                rows=overrides.rows(split),
+                for_training=split == "train",
+            )
+        except Exception as error:
+            partial = getattr(error, "report", None)
+            if partial is not None:
+                self.reports[split], self._last = partial, split
+            raise
+        self.reports[split], self._last = report, split
+        return view
+
+    def _make_dataset(self, view: View) -> Dataset[dict[str, Any]]:
+        from ktoformats.train.dataset import KTODataset
+
+        return KTODataset(view)
+
+    def _assembly(self) -> Assembly:
+        """The assembled pipeline, made again when the config was changed."""
+        config = cast("KTODataConfig", self.config)
+        stamp = config.model_dump_json()
+        if self._assembled is None or self._assembled[0] != stamp:
+            self._assembled = (stamp, assemble(config, self.registry))
+        return self._assembled[1]
+
+
+class KTODataLoader(SpecificationMethods, PreferenceDataLoader):
+    """Data loader for Kahneman-Tversky Optimization (KTO).
+
+    The methods of the specification (`validate_sample`, `_normalize_kto_label`, `_calculate_kto_utility`, ...)
+    are its override points: a subclass that overrides one decides, for every record. See `ktoformats.overrides`.
+    """
+
+    def __init__(
+        self,
+        config: KTODataConfig,
+        tokenizer: Any | None = None,
+        enable_cache: bool = True,  # noqa: FBT001, FBT002 - the specification's signature
+        *,
+        cache_dir: str | PathLike[str] | None = None,
+        cache_compression: bool = False,
+        registry: Registry | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        super().__init__(
+            config,
+            tokenizer,
+            enable_cache,
+            cache_dir=cache_dir,
+            cache_compression=cache_compression,
+            registry=registry,
+            progress=progress,
+        )
+        self.kto_specific_config = config.kto_specific
+
+    def _make_dataset(self, view: View) -> Dataset[dict[str, Any]]:
+        overrides = Overrides.of(self)
+        if overrides.has("_create_dataset"):
+            from ktoformats.train.dataset import KTODataset
+
+            return self._create_dataset(list(KTODataset(view)))
+        return super()._make_dataset(view)

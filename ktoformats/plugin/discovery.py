@@ -1,0 +1,50 @@
+"""What is installed, read from metadata alone: nothing is imported here."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final, NamedTuple
+
+from ktoformats.plugin.kinds import GROUPS
+
+ALLOW_VARIABLE: Final = "KTOFORMATS_PLUGINS"
+"""Comma-separated names of plugins or distributions that may load; empty allows first-party ones only."""
+FIRST_PARTY: Final = "ktoformats"
+
+
+class Found(NamedTuple):
+    """One plugin as its distribution's metadata declares it."""
+
+    kind: str
+    name: str
+    module: str
+    distribution: str
+    version: str
+    allowed: bool
+    entry_point: EntryPoint
+
+    @property
+    def first_party(self) -> bool:
+        """Whether it ships with ktoformats."""
+        return self.distribution == FIRST_PARTY
+
+    @property
+    def owner(self) -> str:
+        """Distribution and version, for messages."""
+        return f"{self.distribution} {self.version}".strip()
+
+
+def discover() -> tuple[Found, ...]:
+    """List every installed plugin, sorted by kind, name and distribution."""
+    allowed = os.environ.get(ALLOW_VARIABLE)
+    names = None if allowed is None else {part.strip() for part in allowed.split(",")} - {""}
+    found = [_found(kind, point, names) for kind, group in GROUPS.items() for point in entry_points(group=group)]
+    return tuple(sorted(set(found), key=lambda one: (one.kind, one.name, one.distribution, one.module)))
+
+
+def _found(kind: str, point: EntryPoint, allowed: set[str] | None) -> Found:
+    distribution = (point.dist.name if point.dist else "") or "an unnamed distribution"
+    version = (point.dist.version if point.dist else "") or ""
+    free = allowed is None or distribution == FIRST_PARTY or bool({point.name, distribution} & allowed)
+    return Found(kind, point.name, point.value, distribution, version, free, point)

@@ -1,0 +1,228 @@
+"""The base classes of the six kinds. Each is a frozen model: fields are options, one or two verbs do the work."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+
+import numpy as np
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+from ktoformats.feedback import GOOD
+
+from ktoformats.plugin.scale import Reading, Scale
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from ktoformats.feedback import Fact
+    from ktoformats.plugin.row import Columns, Row
+
+
+class Plugin(BaseModel):
+    """What every plugin is: frozen, compared and pickled by value, its fields are its options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inherits: ClassVar[frozenset[str]] = frozenset()
+    """Options that take the value of the data section's field of the same name unless they are given."""
+
+
+class Claim(NamedTuple):
+    """How well a format fits a shape: the number of columns it knows, 0 for *not mine*, and why."""
+
+    score: int
+    reason: str
+
+
+class Shape(NamedTuple):
+    """What detection may look at: the keys of a record and the types behind them, never the values."""
+
+    kinds: Mapping[str, str]
+    """Column to `text`, `number`, `boolean`, `null`, `list` or `object`."""
+    items: Mapping[str, frozenset[str]]
+    """List column to the union of its items' keys; object column to its keys."""
+    columns: Columns
+    item_kinds: Mapping[str, frozenset[str]] = {}
+    """List column to the kinds of its items."""
+
+    def __contains__(self, column: object) -> bool:
+        return column in self.kinds
+
+    def any_of(self, *columns: str) -> str | None:
+        """The first of these columns that the shape has, or None."""
+        return next((column for column in columns if column in self.kinds), None)
+
+
+class Format(Plugin):
+    """Says what a record states; what follows from it is the core's business."""
+
+    reads: ClassVar[frozenset[str] | set[str]] = frozenset()
+    """The columns a record must have: used for detection and documentation."""
+    default_scales: ClassVar[tuple[str, ...]] = ()
+    """Label plugins that its facts name, so that they can be loaded before the first record."""
+
+    def claim(self, shape: Shape) -> Claim:
+        """Say how well this format fits records of this shape.
+
+        Args:
+            shape: Keys and types, with the configured column names in `shape.columns`.
+
+        Returns:
+            The claim; the highest score wins, a tie is an error that asks the user to choose.
+        """
+        missing = sorted(column for column in self.reads if column not in shape)
+        if missing or not self.reads:
+            return Claim(0, f"no column {', '.join(map(repr, missing))}")
+        return Claim(len(self.reads), f"has {', '.join(sorted(self.reads))}")
+
+    @abstractmethod
+    def facts(self, row: Row) -> Iterable[Fact]:
+        """State the facts of one record.
+
+        Args:
+            row: The record, with typed access that rejects it with a clear error.
+
+        Raises:
+            RecordError: The record cannot be read.
+        """
+
+
+class Labels(Plugin):
+    """Reads raw verdict cells; a named scale with its thresholds."""
+
+    scale: Scale
+
+    def read(self, cell: Any) -> Reading | None:
+        """Read one raw cell.
+
+        Args:
+            cell: A bool, number, text or None, as it stands in the file.
+
+        Returns:
+            The reading, or None where nobody judged.
+
+        Raises:
+            KTOLabelError: The cell is no value of the scale.
+        """
+        return self.scale.read(cell)
+
+    def describe(self) -> str:
+        """Say what cells it reads, for error messages and listings."""
+        return self.scale.describe()
+
+
+UNDEFINED: Final = np.nan
+"""What a quality plugin returns for a response it cannot measure; the core puts 0.5 and a flag in its place."""
+
+
+class Quality(Plugin):
+    """Scores responses from 0 to 1, a whole batch at once."""
+
+    @abstractmethod
+    def score(self, batch: pa.RecordBatch) -> np.ndarray:
+        """Score every row of a batch.
+
+        Args:
+            batch: Rows of `ktoformats.SCHEMA`; `response`, `prompt` and `system` are what a score may look at.
+
+        Returns:
+            float64, shape (rows,), each in [0, 1] or NaN where nothing can be measured. A row's score never
+            depends on the other rows.
+        """
+
+
+class Utility(Plugin):
+    """Turns quality and label into a utility."""
+
+    def score(self, batch: pa.RecordBatch) -> np.ndarray:
+        """Compute the utility of every row; override it to look at more than quality and label.
+
+        Args:
+            batch: Rows of `ktoformats.SCHEMA`, `response_quality` filled in.
+
+        Returns:
+            float64, shape (rows,), finite.
+        """
+        good = np.asarray(pc.equal(batch.column("label"), GOOD))
+        return self.utility(batch.column("response_quality").to_numpy(), good)
+
+    @abstractmethod
+    def utility(self, quality: np.ndarray, good: np.ndarray) -> np.ndarray:
+        """Compute the utility of every sample.
+
+        Args:
+            quality: float64, shape (rows,), in [0, 1].
+            good: bool, shape (rows,), True for desirable.
+
+        Returns:
+            float64, shape (rows,), finite.
+        """
+
+
+class Dropped(NamedTuple):
+    """One reason's mask: True where the sample is dropped."""
+
+    reason: str
+    mask: np.ndarray
+
+
+class Filter(Plugin):
+    """Drops samples, each with a reason."""
+
+    @abstractmethod
+    def drops(self, batch: pa.RecordBatch) -> Iterable[Dropped]:
+        """Say which rows to drop.
+
+        Args:
+            batch: Rows of `ktoformats.SCHEMA`, quality and utility filled in.
+
+        Returns:
+            Masks of bool, shape (rows,); a row counts under the first reason that drops it.
+        """
+
+
+class Exporter(Plugin):
+    """Writes a dataset in the form that someone else reads."""
+
+    training_order: ClassVar[bool] = False
+    """True when the reader takes row order as batch order; False keeps source order."""
+    suffix: ClassVar[str] = ".jsonl"
+    """The file name's ending, when the user names a folder."""
+
+    @abstractmethod
+    def write(self, batches: Iterable[pa.RecordBatch], path: Path) -> Mapping[str, Any]:
+        """Write all batches to one file.
+
+        Args:
+            batches: Rows of `ktoformats.SCHEMA`, in the order to write. May be iterated more than once.
+            path: A new file in a private folder; it is published by rename when this returns.
+
+        Returns:
+            What a user should be told, such as `{"style": "conversational"}`.
+        """
+
+
+KINDS: Final[dict[str, type[Plugin]]] = {
+    "format": Format,
+    "labels": Labels,
+    "quality": Quality,
+    "utility": Utility,
+    "filter": Filter,
+    "exporter": Exporter,
+}
+"""Kind to base class."""
+
+GROUPS: Final[dict[str, str]] = {
+    "format": "ktoformats.formats",
+    "labels": "ktoformats.labels",
+    "quality": "ktoformats.quality",
+    "utility": "ktoformats.utilities",
+    "filter": "ktoformats.filters",
+    "exporter": "ktoformats.exporters",
+}
+"""Kind to entry-point group."""

@@ -1,0 +1,228 @@
+"""Plugins by kind and name: imported when named, isolated when they fail, never guessed between."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pluggy
+from pydantic import ValidationError
+
+from ktoformats.errors import (
+    ConfigError,
+    PluginConflictError,
+    PluginContractError,
+    PluginError,
+    PluginLoadError,
+    PluginNotFoundError,
+)
+from ktoformats.plugin import spec
+from ktoformats.plugin.discovery import ALLOW_VARIABLE, Found, discover
+from ktoformats.plugin.kinds import GROUPS, KINDS, Plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Loaded(NamedTuple):
+    """A plugin class that is ready to be configured."""
+
+    found: Found
+    cls: type[Plugin]
+
+
+class Status(NamedTuple):
+    """One line of `ktoformats plugin list`."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    module: str
+    state: str
+    """`available` (not imported), `loaded`, `blocked`, `conflict` or `failed`."""
+    why: str
+
+
+class Registry:
+    """The installed plugins, as a value: build one, ask it, throw it away.
+
+    Args:
+        found: What is installed; None asks the metadata of the running interpreter.
+    """
+
+    def __init__(self, found: Iterable[Found] | None = None) -> None:
+        self._found = tuple(discover() if found is None else found)
+        self._loaded: dict[Found, Loaded] = {}
+        self._failed: dict[Found, PluginError] = {}
+        self._manager = pluggy.PluginManager(spec.PROJECT)
+        self._manager.add_hookspecs(spec)
+
+    @property
+    def hook(self) -> Any:
+        """Call an event hook on every loaded plugin module."""
+        return self._manager.hook
+
+    def names(self, kind: str) -> list[str]:
+        """The installed names of a kind, sorted."""
+        return sorted({one.name for one in self._found if one.kind == kind})
+
+    def first_party(self, kind: str) -> list[Found]:
+        """What ships with ktoformats: what `default` stands for."""
+        return [one for one in self._found if one.kind == kind and one.first_party]
+
+    def load(self, kind: str, name: str) -> Loaded:
+        """Import the plugin of this kind and name.
+
+        Raises:
+            PluginNotFoundError: Nothing of that name is installed; close names are suggested.
+            PluginConflictError: Two distributions register the name.
+            PluginLoadError: It is blocked, or its module cannot be imported or registered.
+            PluginContractError: Its hook does not return exactly one class of this kind.
+        """
+        return self.load_found(self._resolve(kind, name))
+
+    def load_found(self, one: Found) -> Loaded:
+        """Import one discovered plugin; see `load` for what it raises."""
+        if not one.allowed:
+            message = f"{one.kind} plugin {one.name!r} of {one.owner} is blocked: it is not named in {ALLOW_VARIABLE}"
+            raise PluginLoadError(message, kind=one.kind, name=one.name)
+        if one in self._failed:
+            raise self._failed[one]
+        if one not in self._loaded:
+            try:
+                self._loaded[one] = self._import(one)
+            except PluginError as error:
+                self._failed[one] = error
+                raise
+        return self._loaded[one]
+
+    def make(self, kind: str, name: str, options: Mapping[str, Any], inherited: Mapping[str, Any]) -> Plugin:
+        """Load a plugin and set its options.
+
+        Args:
+            kind: The plugin's kind.
+            name: Its name.
+            options: What the config says under its name.
+            inherited: Fields of the data section; the ones the class `inherits` fill options not given.
+
+        Raises:
+            ConfigError: An option is unknown or its value is wrong.
+            PluginError: As `load`.
+        """
+        loaded = self.load(kind, name)
+        cls = loaded.cls
+        if unknown := sorted(set(options) - set(cls.model_fields)):
+            known = ", ".join(cls.model_fields) or "none"
+            hint = suggest(unknown[0], cls.model_fields)
+            raise ConfigError(f"{kind} {name!r} has no option {unknown[0]!r}{hint}; its options are: {known}")
+        values = {key: inherited[key] for key in cls.inherits if key in inherited} | dict(options)
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "options"
+            raise ConfigError(f"{kind} {name!r}, option {where}: {first['msg']}, got {first['input']!r}") from error
+
+    def statuses(self) -> list[Status]:
+        """Describe every installed plugin without importing any."""
+        return [self._status(one) for one in self._found]
+
+    def load_all(self) -> None:
+        """Import every plugin; failures are recorded, see `statuses`."""
+        for one in self._found:
+            try:
+                self.load(one.kind, one.name)
+            except PluginError:
+                continue  # recorded, or visible as blocked or in conflict
+
+    def _status(self, one: Found) -> Status:
+        state, why = "available", ""
+        if not one.allowed:
+            state, why = "blocked", f"not named in {ALLOW_VARIABLE}"
+        elif rivals := self._rivals(one.kind, one.name, excluding=one):
+            state, why = "conflict", "also registered by " + ", ".join(rival.owner for rival in rivals)
+        elif one in self._failed:
+            state, why = "failed", str(self._failed[one])
+        elif one in self._loaded:
+            state = "loaded"
+        return Status(one.kind, one.name, one.distribution, one.version, one.module, state, why)
+
+    def _rivals(self, kind: str, name: str, *, excluding: Found | None = None) -> list[Found]:
+        return [one for one in self._found if (one.kind, one.name) == (kind, name) and one != excluding]
+
+    def _resolve(self, kind: str, name: str) -> Found:
+        if kind not in GROUPS:
+            raise PluginNotFoundError(f"no kind {kind!r}; kinds are {', '.join(GROUPS)}", kind=kind, name=name)
+        candidates = self._rivals(kind, name)
+        if not candidates:
+            names = self.names(kind)
+            raise PluginNotFoundError(
+                f"no {kind} plugin is called {name!r}{suggest(name, names)}; "
+                f"installed are: {', '.join(names) or 'none'}",
+                kind=kind,
+                name=name,
+            )
+        if len(candidates) > 1:
+            owners = " and ".join(one.owner for one in candidates)
+            raise PluginConflictError(
+                f"{kind} {name!r} is registered by {owners}; uninstall one of them", kind=kind, name=name
+            )
+        return candidates[0]
+
+    def _import(self, one: Found) -> Loaded:
+        label = f"{one.kind} plugin {one.name!r} of {one.owner}"
+        try:
+            module = one.entry_point.load()
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's module raises, the others go on
+            message = f"{label} cannot be imported ({type(error).__name__}: {error})"
+            if isinstance(error, ModuleNotFoundError) and error.name and error.name != one.module:
+                message += f"; install what it needs (pip install {error.name}) or uninstall {one.distribution}"
+            raise PluginLoadError(message, kind=one.kind, name=one.name) from error
+        try:
+            if not self._manager.is_registered(module):
+                self._manager.register(module)
+                self._manager.check_pending()
+            caller = self._manager.subset_hook_caller(
+                "ktoformats_plugins", [plugin for plugin in self._manager.get_plugins() if plugin is not module]
+            )
+            classes = [cls for result in caller() for cls in _listed(result, label, one)]
+        except PluginError:
+            self._forget(module)
+            raise
+        except Exception as error:  # noqa: BLE001 - a misspelt hook, a hook that raises
+            self._forget(module)
+            message = f"{label} cannot be registered ({type(error).__name__}: {error})"
+            raise PluginLoadError(message, kind=one.kind, name=one.name) from error
+        return Loaded(one, self._only_class(one, classes, label))
+
+    def _forget(self, module: object) -> None:
+        if self._manager.is_registered(module):
+            self._manager.unregister(module)
+
+    def _only_class(self, one: Found, classes: list[type[Plugin]], label: str) -> type[Plugin]:
+        own = [cls for cls in classes if issubclass(cls, KINDS[one.kind])]
+        if len(own) != 1:
+            seen = ", ".join(cls.__name__ for cls in own) or "none"
+            message = (
+                f"{label}: its hook ktoformats_plugins must return exactly one {KINDS[one.kind].__name__} class, got {seen}"
+            )
+            raise PluginContractError(message, kind=one.kind, name=one.name)
+        if abstract := sorted(getattr(own[0], "__abstractmethods__", ())):
+            message = f"{label}: class {own[0].__name__} lacks {', '.join(abstract)}"
+            raise PluginContractError(message, kind=one.kind, name=one.name)
+        return own[0]
+
+
+def _listed(result: object, label: str, one: Found) -> list[type[Plugin]]:
+    if not isinstance(result, list) or not all(isinstance(cls, type) and issubclass(cls, Plugin) for cls in result):
+        message = f"{label}: its hook ktoformats_plugins must return a list of plugin classes, got {result!r:.80}"
+        raise PluginContractError(message, kind=one.kind, name=one.name)
+    return result
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or an empty text where nothing is close."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

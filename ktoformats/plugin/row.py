@@ -1,0 +1,226 @@
+"""One record, with typed access that ends in a clear reject instead of a traceback."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ktoformats.errors import KTOLabelError, RecordError
+from ktoformats.feedback import Context, Message, Response
+from ktoformats.plugin.turns import MAX_TURNS, answer_of, as_json, context_of, read_messages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Columns(NamedTuple):
+    """What the columns are called; the config fills it in, plugins read it."""
+
+    prompt: str = "prompt"
+    response: str = "response"
+    completion: str = "completion"
+    system: str = "system"
+    conversation: str = "conversation"
+    messages: str = "messages"
+    tools: str = "tools"
+    label: str = "label"
+    score: str = "score"
+    rating: str = "rating"
+    preference: str = "preference"
+    chosen: str = "chosen"
+    rejected: str = "rejected"
+    responses: str = "responses"
+    rankings: str = "rankings"
+    arabic_rating: str = "تقييم"
+    kept: tuple[str, ...] = ()
+    """Columns carried along to the sample as they are (`keep:`)."""
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """The verdict columns, in the order of the specification: the first that is not null decides."""
+        return (self.label, self.score, self.rating, self.preference)
+
+
+class Row:
+    """One record as its adapter sees it.
+
+    Every accessor raises `RecordError` with a reason code, the field, what was seen and what was expected;
+    the record is then rejected and counted. Nothing here changes the record.
+    """
+
+    __slots__ = ("columns", "notices", "record")
+
+    def __init__(self, record: Any, columns: Columns) -> None:
+        self.record = record
+        self.columns = columns
+        self.notices: list[str] = []
+        """Codes of changes worth counting, such as `trailing_answer`."""
+
+    def __contains__(self, field: str) -> bool:
+        return field in self.record
+
+    def __getitem__(self, field: str) -> Any:
+        try:
+            return self.record[field]
+        except KeyError:
+            raise self._missing(field) from None
+
+    def get(self, field: str, default: Any = None) -> Any:
+        """The raw value, or `default` where the field is absent."""
+        return self.record.get(field, default)
+
+    def text(self, field: str) -> str:
+        """The value of a required text field, byte-identical."""
+        value = self.record.get(field)
+        if type(value) is str:
+            return value
+        if field not in self.record:
+            raise self._missing(field)
+        raise wrong_type(field, value, "a text")
+
+    def list(self, field: str) -> list[Any]:
+        """The value of a required list field."""
+        value = self[field]
+        if type(value) is list:
+            return value
+        raise wrong_type(field, value, "a list")
+
+    def first(self, *fields: str) -> str | None:
+        """The first of these fields that is present and not null, or None."""
+        get = self.record.get
+        for field in fields:
+            if get(field) is not None:
+                return field
+        return None
+
+    def context(self, prompt: str | None = None) -> Context:
+        """What stood before the answer, from the prompt, system, conversation and tools columns.
+
+        Args:
+            prompt: The prompt's column; None takes the configured one. It may hold a text or messages.
+
+        Raises:
+            RecordError: A column is missing, of a wrong type, or the turns are out of order.
+        """
+        field = self.columns.prompt if prompt is None else prompt
+        record = self.record
+        value = record.get(field)
+        system = self._system()
+        tools = as_json(record.get(self.columns.tools))
+        history = record.get(self.columns.conversation)
+        if type(value) is str and not history:
+            return Context(value, system, (), tools)
+        if value is None:
+            raise self._missing(field) if field not in record else null_field(field)
+        if type(value) is str:
+            return self._with_history(value, system, tools)
+        if type(value) is not list:
+            raise wrong_type(field, value, "a text or a list of messages")
+        return self._merge_system(context_of(read_messages(value, field), field, tools), system, field)
+
+    def _with_history(self, prompt: str, system: str, tools: str) -> Context:
+        field = self.columns.conversation
+        found, turns = read_messages(self.record[field], field)
+        if turns and turns[-1].role == "user":
+            if turns[-1].content != prompt:
+                raise RecordError(
+                    "prompt_mismatch", f"ends in another user turn than the prompt {prompt[:60]!r}", field=field
+                )
+        else:
+            turns = [*turns, Message("user", prompt)]
+        return self._merge_system(context_of((found, turns), field, tools), system, field)
+
+    def _merge_system(self, context: Context, system: str, field: str) -> Context:
+        if not system or system == context.system:
+            return context
+        if context.system:
+            raise RecordError(
+                "prompt_mismatch", f"the system message differs from column {self.columns.system!r}", field=field
+            )
+        return context._replace(system=system)
+
+    def _system(self) -> str:
+        value = self.record.get(self.columns.system)
+        if value is None:
+            return ""
+        if type(value) is not str:
+            raise wrong_type(self.columns.system, value, "a text")
+        return value
+
+    def dialogue(self, field: str) -> tuple[str, list[Message]]:
+        """The system text and the turns of a conversation column."""
+        found, turns = read_messages(self[field], field)
+        system = self._system()
+        if system and found and system != found:
+            raise RecordError(
+                "prompt_mismatch", f"the system message differs from column {self.columns.system!r}", field=field
+            )
+        return found or system, turns
+
+    def response(self, field: str) -> str | Response:
+        """An answer column: a text, a message, or a list of messages that ends in the answer."""
+        return self.answer(self[field], field)
+
+    def answer(self, value: Any, field: str) -> str | Response:
+        """An answer that was already taken out of the record; `field` is its path for errors."""
+        if type(value) is str:
+            return value
+        if value is None:
+            raise null_field(field)
+        if type(value) is dict:
+            value = [value]
+        if type(value) is not list or not value:
+            raise wrong_type(field, value, "a text, a message or a list of messages")
+        if type(value[0]) is not dict:
+            raise wrong_type(field, value, "a text or messages (objects with role and content)")
+        return answer_of(read_messages(value, field), field)
+
+    def verdict(self) -> tuple[str, Any]:
+        """The deciding verdict column and its raw cell, in the order of the specification.
+
+        A later column that a scale could read is a contradiction only for the core to find; here the first
+        column that is not null decides. All null or absent gives the first present column and None.
+        """
+        field = self.first(*self.columns.verdicts)
+        if field is not None:
+            return field, self.record[field]
+        for name in self.columns.verdicts:
+            if name in self.record:
+                return name, None
+        raise KTOLabelError("missing_field", f"expected one of {', '.join(self.columns.verdicts)}")
+
+    def _missing(self, field: str) -> RecordError:
+        seen = ", ".join(map(repr, list(self.record)[:12])) or "nothing"
+        return RecordError("missing_field", f"is absent; the record has {seen}", field=field)
+
+
+def wrong_type(field: str, value: Any, expected: str) -> RecordError:
+    """The error of a field that holds another type than expected."""
+    if value is None:
+        return null_field(field)
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."  # noqa: PLR2004 - the head is enough to know it by
+    return RecordError("wrong_type", f"expected {expected}, got {_TYPE_NAMES.get(type(value), '?')} {shown}", field=field)
+
+
+def null_field(field: str) -> RecordError:
+    """The error of a required field that is null."""
+    return RecordError("null_field", "is null, but the record needs it", field=field)
+
+
+_TYPE_NAMES: dict[type, str] = {
+    str: "text",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    list: "list",
+    dict: "object",
+}
+
+
+def items_of(row: Row, field: str) -> Iterator[tuple[str, Any]]:
+    """The items of a list field with their paths."""
+    for number, item in enumerate(row.list(field)):
+        yield f"{field}[{number}]", item
+
+
+__all__ = ["MAX_TURNS", "Columns", "Row", "items_of", "null_field", "wrong_type"]

@@ -1,0 +1,49 @@
+"""The whole extension contract: three hooks.
+
+A plugin module is named by an entry point of its kind's group (`ktoformats.formats`, `.labels`, `.quality`,
+`.utilities`, `.filters`, `.exporters`); the entry point's key is the plugin's name. pluggy is called when a
+loader is assembled and on events, never per sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from ktoformats.plugin.kinds import Plugin
+
+PROJECT = "ktoformats"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def ktoformats_plugins() -> list[type[Plugin]]:  # type: ignore[empty-body]
+    """Return this module's plugin classes: exactly one of the kind whose group names the module."""
+
+
+@hookspec
+def ktoformats_record_rejected(source: str, line: int, reason: str, field: str, message: str) -> None:
+    """Hear of one rejected record.
+
+    Args:
+        source: The file, as the user named it.
+        line: The 1-based line (or array element) of the record.
+        reason: The reason code.
+        field: The field the trouble is in, or an empty string.
+        message: What was seen and what was expected.
+    """
+
+
+@hookspec
+def ktoformats_dataset_built(split: str, report: Mapping[str, Any]) -> None:
+    """Hear of one finished build.
+
+    Args:
+        split: `train`, `validation` or `test`; `convert` for the command.
+        report: The accounting, as it is written to the manifest.
+    """

@@ -1,0 +1,171 @@
+"""Conversations as people store them, read into one shape.
+
+The rules (decision 4): a greeting by the assistant may come first; an empty system message is none; an assistant
+turn that only calls a tool and the tool's answer are transparent; two other user or assistant turns in a
+row are malformed; whatever follows the judged turn is ignored by whoever cuts the turns there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from ktoformats.errors import RecordError
+from ktoformats.feedback import Context, Message, Response
+
+MAX_TURNS: Final = 2000
+ROLES: Final[dict[str, str]] = {
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "model", "chatbot", "bot"), "assistant"),
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("tool", "observation", "function", "function_response"), "tool"),
+    "function_call": "function_call",
+}
+"""Names of roles in published data, by the role they mean."""
+
+_PARTS_OF_TEXT: Final = frozenset({"text", "input_text", "output_text"})
+
+
+def read_messages(value: Any, field: str) -> tuple[str, list[Message]]:
+    """Read a list of messages, or of `[user, assistant]` pairs, into a system text and turns.
+
+    Args:
+        value: The raw list: `{"role", "content"}` or `{"from", "value"}` objects, or pairs of texts.
+        field: Its path, for errors.
+
+    Returns:
+        The system text (empty where there is none) and the other turns in order.
+
+    Raises:
+        RecordError: A role is unknown, a turn empty or not text, the system message not first, or the turns
+            are out of order.
+    """
+    if type(value) is not list:
+        raise RecordError("wrong_type", "expected a list of messages", field=field)
+    if len(value) > MAX_TURNS:
+        raise RecordError("too_many_turns", f"{len(value)} turns, at most {MAX_TURNS}", field=field)
+    if value and type(value[0]) is list:
+        turns = _read_pairs(value, field)
+    else:
+        turns = [_read_message(item, f"{field}[{i}]") for i, item in enumerate(value)]
+    system = ""
+    if turns and turns[0].role == "system":
+        system = turns.pop(0).content
+    _check_order(turns, field, offset=len(value) - len(turns) if type(value[:1] or None) is list else 0)
+    return system, turns
+
+
+def _read_pairs(value: list[Any], field: str) -> list[Message]:
+    turns = []
+    for number, pair in enumerate(value):
+        if type(pair) is not list or len(pair) != 2 or not all(type(side) is str for side in pair):  # noqa: PLR2004
+            raise RecordError("wrong_type", "expected a pair [user, assistant] of texts", field=f"{field}[{number}]")
+        turns += [Message("user", pair[0]), Message("assistant", pair[1])]
+    return turns
+
+
+def _read_message(item: Any, path: str) -> Message:
+    if type(item) is not dict:
+        raise RecordError("wrong_type", "expected a message (an object with role and content)", field=path)
+    raw_role = item.get("role", item.get("from"))
+    role = ROLES.get(raw_role.lower()) if type(raw_role) is str else None
+    if role is None:
+        raise RecordError("unknown_role", f"role {raw_role!r}; known are {', '.join(ROLES)}", field=path)
+    content = item.get("content", item.get("value"))
+    calls = as_json(item.get("tool_calls") or item.get("function_call"))
+    if type(content) is not str:
+        content = _text_of(content, path, has_calls=bool(calls))
+    if role == "function_call":  # ShareGPT keeps the call as the turn's text
+        return Message("assistant", "", tool_calls=content)
+    reasoning = item.get("reasoning_content", item.get("reasoning"))
+    return Message(
+        role,
+        content,
+        reasoning if type(reasoning) is str else "",
+        calls,
+        _text_or_empty(item.get("tool_call_id")),
+        _text_or_empty(item.get("name")),
+    )
+
+
+def _text_of(content: Any, path: str, *, has_calls: bool) -> str:
+    if content is None:
+        if has_calls:
+            return ""
+        raise RecordError("empty_turn", "content is null and there are no tool calls", field=path)
+    if type(content) is not list:
+        raise RecordError("wrong_type", "expected content to be a text or a list of text parts", field=path)
+    texts = []
+    for part in content:
+        if type(part) is str:
+            texts.append(part)
+        elif (
+            type(part) is dict
+            and part.get("type", "text") in _PARTS_OF_TEXT
+            and type(part.get("text", part.get("value"))) is str
+        ):
+            texts.append(part.get("text", part.get("value")))
+        else:
+            kind = part.get("type") if type(part) is dict else type(part).__name__
+            raise RecordError("multimodal", f"a content part of type {kind!r}; only text can be read", field=path)
+    return "".join(texts)
+
+
+def _text_or_empty(value: Any) -> str:
+    return value if type(value) is str else ""
+
+
+def _check_order(turns: list[Message], field: str, offset: int) -> None:
+    before = ""
+    for number, turn in enumerate(turns):
+        path = f"{field}[{number + offset}]"
+        role = turn.role
+        if role == "system":
+            raise RecordError("role_order", "a system message after the first turn", field=path)
+        if not turn.content and not turn.tool_calls and role != "tool":
+            raise RecordError("empty_turn", f"the {role} turn has no text", field=path)
+        if role == "tool" or (turn.tool_calls and not turn.content):
+            continue
+        if role == before:
+            raise RecordError("role_order", f"two {role} turns in a row", field=path)
+        before = role
+
+
+def context_of(dialogue: tuple[str, list[Message]], field: str, tools: str = "") -> Context:
+    """The context that these turns are, which must end in a user turn (or a tool's answer).
+
+    Raises:
+        RecordError: There is no user turn, or an assistant turn comes last.
+    """
+    system, turns = dialogue
+    prompt = next((turn.content for turn in reversed(turns) if turn.role == "user"), None)
+    if prompt is None:
+        raise RecordError("role_order", "no user turn before the answer", field=field)
+    if turns[-1].role == "assistant":
+        raise RecordError("role_order", "ends in an assistant turn, expected a user turn before the answer", field=field)
+    return Context(prompt, system, tuple(turns) if len(turns) > 1 else (), tools)
+
+
+def answer_of(dialogue: tuple[str, list[Message]], field: str, tools: str = "") -> Response:
+    """The answer that these turns end in; turns before it become its own context.
+
+    Raises:
+        RecordError: The last turn is not the assistant's.
+    """
+    system, turns = dialogue
+    if not turns or turns[-1].role != "assistant":
+        last = f"a {turns[-1].role} turn" if turns else "nothing"
+        raise RecordError("role_order", f"ends in {last}, expected the assistant's answer", field=field)
+    answer = turns[-1]
+    context = context_of((system, turns[:-1]), field, tools) if len(turns) > 1 else None
+    return Response(answer.content, answer.reasoning, answer.tool_calls, context)
+
+
+def as_json(value: Any) -> str:
+    """Tools and tool calls as JSON text: a text stays as it is, null and empty become an empty text."""
+    if not value:
+        return ""
+    if type(value) is str:
+        return value
+    return orjson.dumps(value).decode()

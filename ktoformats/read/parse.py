@@ -1,0 +1,241 @@
+"""One raw record to one value: strict JSON, with what two readers could read differently refused.
+
+orjson does the reading. What it lets pass (a repeated key, a huge integer as a float, an escaped NUL) is
+looked for by counting, and only a count that does not add up is paid for with the standard library's parser.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import orjson
+
+from ktoformats.errors import RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_DEPTH: Final = 32
+MAX_ITEMS: Final = 100_000
+
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
+_FLAT: Final = _PLAIN | {float}
+_BLANK: Final = " \t\r\n"
+_INT_BITS: Final = 2.0**63
+_MIN_INT, _MAX_INT = -(2**63), 2**64 - 1
+_SHOWN: Final = 60
+
+# In a row of backslashes each pair is consumed, so what is found is an escape and not a backslash's end.
+_QUOTES_AND_NULS: Final = re.compile(rb'\\(?:[\\"]|u0000)').findall
+# Every escape is consumed, so that the second half of a pair or of `\\` is not taken for a beginning.
+_ESCAPES: Final = re.compile(
+    r"\\(?:[^u]|u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F]..)|u....)"
+)
+
+
+def parse(line: bytes, *, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS) -> Any:
+    """Parse one JSON value.
+
+    Args:
+        line: The bytes of one JSON value; blanks around it are allowed.
+        max_depth: How deeply objects and lists may be nested.
+        max_items: How many items one object or list may have.
+
+    Returns:
+        The value; whether it must be an object is the caller's business.
+
+    Raises:
+        RecordError: `invalid_utf8`, `control_char`, `extra_data`, `lone_surrogate`, `non_finite`,
+            `int_out_of_range`, `duplicate_key`, `too_deep`, `too_many_items` or `invalid_json`.
+    """
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise _explain(line, error, max_depth) from error
+    types: list[type] = list(map(type, value.values())) if type(value) is dict else []
+    if types and len(types) <= max_items and _FLAT.issuperset(types):
+        strings = len(types) + types.count(str)
+        huge = float in types and _has_huge(value.values())
+    else:
+        strings, huge = _measure(value, max_depth, max_items)
+    if huge:
+        _with_stdlib(_INTS_DECODER, line)
+    if _quotes(line) != 2 * strings:
+        # A string of the text is not in the value: a key was repeated, and the last one won.
+        _with_stdlib(_KEYS_DECODER, line)
+    return value
+
+
+def _quotes(line: bytes) -> int:
+    """Count the quotes around strings, in valid JSON; refuse an escaped NUL on the way."""
+    quotes = line.count(b'"')
+    # Two cheap looks first: in a text written all in \uXXXX, finding every escape takes longer than parsing.
+    if b"\\" in line and (line.rfind(b'\\"') >= 0 or b"\\u0000" in line):
+        escapes = _QUOTES_AND_NULS(line)
+        quotes -= escapes.count(b'\\"')
+        if b"\\u0000" in escapes:
+            message = "a text holds an escaped NUL (\\u0000), at which other programs cut it off; remove it"
+            raise RecordError("control_char", message)
+    return quotes
+
+
+def _measure(value: Any, max_depth: int, max_items: int) -> tuple[int, bool]:
+    """Count the strings at every level, keys included, and refuse what is too deep or too long.
+
+    Returns:
+        The count, and whether a float is so large that it may have been an integer.
+    """
+    level: list[Any] = [[value]]
+    strings, depth, huge = 0, -1, False
+    while level:
+        depth += 1
+        if depth > max_depth:
+            raise _too_deep(max_depth)
+        below: list[Any] = []
+        for node in level:
+            if len(node) > max_items:
+                message = (
+                    f"an object or list has {len(node)} items, {max_items} are allowed; split the record"
+                )
+                raise RecordError("too_many_items", message)
+            if type(node) is dict:
+                strings += len(node)
+                node = node.values()  # noqa: PLW2901 - from here on both kinds are walked alike
+            types: list[type] = list(map(type, node))
+            strings += types.count(str)
+            if not _PLAIN.issuperset(types):
+                below += [item for item in node if type(item) is dict or type(item) is list]
+                huge = huge or (float in types and _has_huge(node))
+        level = below
+    return strings, huge
+
+
+def _has_huge(items: Iterable[Any]) -> bool:
+    return any(type(item) is float and abs(item) >= _INT_BITS for item in items)
+
+
+def _explain(line: bytes, error: orjson.JSONDecodeError, max_depth: int) -> RecordError:
+    """Why orjson refused a line, in our words; its own differ between versions."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as bad:
+        message = f"byte {bad.start} (0x{line[bad.start]:02x}) is not UTF-8; save the file as UTF-8"
+        return RecordError("invalid_utf8", message)
+    if "\x00" in text:
+        return _control_char(text, text.index("\x00"))
+    return _explain_text(text.strip(_BLANK), error, max_depth)
+
+
+def _explain_text(text: str, error: orjson.JSONDecodeError, max_depth: int) -> RecordError:
+    try:
+        value, end = _STRICT_DECODER.raw_decode(text)
+        _measure(value, max_depth, len(text))
+    except RecordError as found:
+        return found
+    except RecursionError:
+        return _too_deep(max_depth)
+    except json.JSONDecodeError as bad:
+        if text[bad.pos : bad.pos + 1] < " " and text[bad.pos : bad.pos + 1] not in _BLANK:
+            return _control_char(text, bad.pos)
+        return _invalid(text, bad.pos, bad.msg)
+    return _explain_the_rest(text, value, end, error)
+
+
+def _explain_the_rest(text: str, value: Any, end: int, error: orjson.JSONDecodeError) -> RecordError:
+    """What is wrong with a text that begins with a value the standard library reads."""
+    if end < len(text):
+        # A number cut short (`007`, `1.`) is no value with another behind it.
+        if isinstance(value, dict | list | str) or text[end] in _BLANK:
+            message = (
+                f"after the JSON value comes {_show(text[end:])}; write one value per line and nothing else"
+            )
+            return RecordError("extra_data", message)
+        return _invalid(text, end, "no JSON value ends here")
+    if any(found["lone"] for found in _ESCAPES.finditer(text)):
+        message = (
+            "an escape (\\ud800 to \\udfff) names half of a character; write both halves or the character"
+        )
+        return RecordError("lone_surrogate", message)
+    return _invalid(text, error.pos, error.msg)
+
+
+def _invalid(text: str, position: int, what: str) -> RecordError:
+    shown = _show(text[max(0, position - 10) : position + 20])
+    message = (
+        f"not JSON at character {position}, near {shown}: {what}; nothing is repaired, write RFC 8259 JSON"
+    )
+    return RecordError("invalid_json", message)
+
+
+def _control_char(text: str, position: int) -> RecordError:
+    shown = f"U+{ord(text[position]):04X}"
+    message = (
+        f"a raw control character ({shown}) stands at character {position}; escape it (\\n, \\t) or remove it"
+    )
+    return RecordError("control_char", message)
+
+
+def _too_deep(max_depth: int) -> RecordError:
+    return RecordError(
+        "too_deep", f"objects and lists are nested more than {max_depth} deep; flatten the record"
+    )
+
+
+def _show(text: str) -> str:
+    """The beginning of a text, unprintable characters escaped."""
+    shown = repr(text[:_SHOWN])
+    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
+
+
+def _with_stdlib(decoder: json.JSONDecoder, line: bytes) -> None:
+    """Parse again for what a decoder's hooks refuse."""
+    try:
+        decoder.decode(line.decode())
+    except RecursionError as error:
+        # Only below a repeated key can anything be deeper than the value that was measured.
+        message = "one object has the same key twice, and something too deep to read under the first"
+        raise RecordError("duplicate_key", message) from error
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            message = (
+                f"the key {_show(key)} stands twice in one object; readers disagree which counts, keep one"
+            )
+            raise RecordError("duplicate_key", message, field=key[:_SHOWN])
+        seen.add(key)
+
+
+def _int_in_range(digits: str) -> float:
+    value = _finite(digits)
+    # As floats the bounds are not exact; int() is safe once the number is known to be short.
+    if not _MIN_INT <= int(digits) <= _MAX_INT:
+        message = f"the integer {digits[:24]} lies beyond 64 bits and would be rounded; write it as a string"
+        raise RecordError("int_out_of_range", message)
+    return value
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        message = (
+            f"the number {digits[:24]} ({len(digits)} characters) is too large; write a finite number or null"
+        )
+        raise RecordError("non_finite", message)
+    return value
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise RecordError("non_finite", f"{word} is no JSON value; write a finite number or null")
+
+
+_KEYS_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_int=float)
+_INTS_DECODER: Final = json.JSONDecoder(parse_int=_int_in_range)
+_STRICT_DECODER: Final = json.JSONDecoder(
+    parse_int=_finite, parse_float=_finite, parse_constant=_refuse_constant
+)

@@ -1,0 +1,1 @@
+"""What is built and kept: the samples of a source, and views of them."""

@@ -1,0 +1,186 @@
+"""Build the samples of a list of files: read, convert, account, reject within a budget."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import orjson
+
+from ktoformats.convert.ledger import FileAccount
+from ktoformats.errors import KTODataError, KTOLabelError, RejectBudgetError, SourceError
+from ktoformats.read.lines import blocks
+from ktoformats.read.rows import blocks_of_rows
+from ktoformats.store.workers import convert_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pyarrow as pa
+
+    from ktoformats.config.models import KTODataConfig
+    from ktoformats.convert.assemble import Assembly
+    from ktoformats.convert.pipeline import Converted
+    from ktoformats.plugin.registry import Registry
+    from ktoformats.read.blocks import Block
+    from ktoformats.convert.ledger import Reject
+    from ktoformats.store.report import Report
+    from ktoformats.store.sink import Sink
+
+REJECTS_REMEMBERED: Final = 1000
+_REASONS_SHOWN: Final = 5
+
+
+class Progress(Protocol):
+    """Hears how a build goes on."""
+
+    def __call__(self, source: str, records: int, bytes_read: int) -> None:
+        """So many more records of this file are done, up to this byte (0 where it is not known)."""
+
+
+def build(
+    sources: Iterable[tuple[str, Iterable[Block]]],
+    assembly: Assembly,
+    config: KTODataConfig,
+    sink: Sink,
+    report: Report,
+    *,
+    registry: Registry | None = None,
+    rejects_path: Path | None = None,
+    progress: Progress | None = None,
+) -> pa.Table:
+    """Convert sources into a sink.
+
+    Args:
+        sources: Names and their blocks, in order.
+        assembly: The pipeline.
+        config: Budget, workers, what happens on errors.
+        sink: Where samples go.
+        report: Is told what became of every line, also when the build stops.
+        registry: Whose plugins hear `ktoformats_record_rejected`.
+        rejects_path: Where quarantined records are written, one JSON object a line.
+        progress: Called after every block.
+
+    Returns:
+        All samples, in source order.
+
+    Raises:
+        KTODataError: `on_error: fail` and a record was rejected.
+        KTOLabelError: The same, because its verdict could not be read.
+        RejectBudgetError: A file lost more records than the budget allows.
+        SourceError: A file cannot be read to its end.
+    """
+    ledger = report.ledger
+    with ExitStack() as stack:
+        quarantine = stack.enter_context(_Quarantine(rejects_path)) if rejects_path else None
+        stack.callback(_abandon_unless_finished, sink)
+        for source, stream in sources:
+            ledger.add(source, FileAccount())
+            for converted, end in convert_all(stream, assembly.pipeline, config):
+                ledger.add(source, converted.account)
+                _handle_rejects(converted, config, report.rejects, quarantine, registry)
+                sink.write(converted.batches)
+                if progress is not None:
+                    progress(source, converted.account.lines, end)
+            check_budget(source, ledger.files[source], config)
+        return sink.finish()
+
+
+def _abandon_unless_finished(sink: Sink) -> None:
+    if not sink.finished:
+        sink.abandon()
+
+
+def file_blocks(paths: Iterable[Path]) -> Iterator[tuple[str, Iterable[Block]]]:
+    """The blocks of every file, read when their turn comes."""
+    for path in paths:
+        yield str(path), blocks(path)
+
+
+def row_blocks(rows: Iterable[Any], name: str) -> Iterator[tuple[str, Iterable[Block]]]:
+    """The blocks of rows in memory."""
+    yield name, blocks_of_rows(rows, name)
+
+
+def check_budget(source: str, account: FileAccount, config: KTODataConfig) -> None:
+    """Judge a file at its end.
+
+    Raises:
+        RejectBudgetError: It lost more than `max_rejected` records and more than `max_rejected_share` of them.
+    """
+    rejected = account.rejected.total()
+    records = account.lines - account.blank
+    if config.on_error == "skip" or rejected <= config.max_rejected or rejected <= config.max_rejected_share * records:
+        return
+    reasons = ", ".join(f"{reason} {count}" for reason, count in account.rejected.most_common(_REASONS_SHOWN))
+    values = "; ".join(
+        f"{one.field}: {one.value} ({one.count} times, first on line {one.first_line})"
+        for one in account.unknowns()[:_REASONS_SHOWN]
+    )
+    raise RejectBudgetError(
+        f"{source}: {rejected} of {records} records were rejected ({reasons}){'; ' + values if values else ''}; "
+        f"the budget is {config.max_rejected} records and {config.max_rejected_share:.1%}: correct the file or the "
+        "config, raise max_rejected, or set on_error: skip"
+    )
+
+
+def _handle_rejects(
+    converted: Converted,
+    config: KTODataConfig,
+    remembered: list[Reject],
+    quarantine: _Quarantine | None,
+    registry: Registry | None,
+) -> None:
+    for reject in converted.rejects:
+        if len(remembered) < REJECTS_REMEMBERED:
+            remembered.append(reject)
+        if quarantine is not None:
+            quarantine.write(reject)
+        if registry is not None:
+            registry.hook.ktoformats_record_rejected(
+                source=reject.source,
+                line=reject.line,
+                reason=reject.reason,
+                field=reject.field,
+                message=reject.message,
+            )
+        if config.on_error == "fail":
+            raise rejected_error(reject)
+
+
+def rejected_error(reject: Reject) -> KTODataError | KTOLabelError:
+    """The error of one rejected record: a label error when its verdict was the trouble."""
+    text = f"{reject.place()}: {reject.message} [{reject.reason}]"
+    if reject.reason in {"label_unrecognised", "out_of_scale", "contradictory_verdicts"}:
+        return KTOLabelError(reject.reason, text, field=reject.field)
+    return KTODataError(text)
+
+
+class _Quarantine:
+    """Writes rejected records beside their final place and publishes them by rename."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
+
+    def __enter__(self) -> _Quarantine:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+        except OSError as error:
+            raise SourceError("not_writable", str(self._path), f"cannot be written ({error.strerror})") from error
+        return self
+
+    def write(self, reject: Reject) -> None:
+        self._stream.write(orjson.dumps(reject._asdict(), option=orjson.OPT_APPEND_NEWLINE))
+
+    def publish(self) -> None:
+        self._stream.close()
+        self._part.replace(self._path)
+
+    def __exit__(self, *_: object) -> None:
+        # a build that stopped still shows what it rejected: that is what people need to mend the file
+        if self._part.exists():
+            self.publish()

@@ -1,0 +1,314 @@
+"""From configuration to a finished view of one split: build or open the cache, filter, balance, check."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+import ktoformats
+from ktoformats.convert.ledger import FileAccount, Ledger, Reject
+from ktoformats.errors import ConfigError, EmptyDatasetError, KTODataError, KTOLabelError, OneClassError
+from ktoformats.feedback import BAD, GOOD
+from ktoformats.read.sources import digest, resolve
+from ktoformats.store import view as views
+from ktoformats.store.build import REJECTS_REMEMBERED, Progress, build, check_budget, file_blocks, row_blocks
+from ktoformats.store.cache import NEUTRAL_FIELDS, REJECTS, Entry, cache_key, code_digest
+from ktoformats.store.report import Report, loss_weights
+from ktoformats.store.sink import DATA_FILE, Sink, open_samples
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ktoformats.read.blocks import Block
+    from ktoformats.config.models import KTODataConfig
+    from ktoformats.convert.assemble import Assembly
+    from ktoformats.plugin.registry import Registry
+    from ktoformats.store.view import View
+
+logger = logging.getLogger("ktoformats")
+
+Stage = Callable[["View"], "View"]
+
+
+class Cache(NamedTuple):
+    """Where and how to cache."""
+
+    folder: Path
+    compression: bool = False
+    salt: str = ""
+    """What else decides the samples, such as the sources of overriding methods."""
+
+
+class Stages(NamedTuple):
+    """Replacements for whole stages; None takes the configured filters and balance."""
+
+    filter: Stage | None = None
+    balance: Stage | None = None
+
+
+def prepare(
+    split: str,
+    sources: Any,
+    config: KTODataConfig,
+    assembly: Assembly,
+    registry: Registry,
+    *,
+    cache: Cache | None = None,
+    rejects_path: Path | None = None,
+    progress: Progress | None = None,
+    stages: Stages = Stages(),
+    rows: Iterable[Any] | None = None,
+    for_training: bool = True,
+) -> tuple[View, Report]:
+    """Build (or open) the samples of one split and choose among them.
+
+    Args:
+        split: Its name, for messages; only `train` is balanced.
+        sources: A path, a list of paths or a glob.
+        config: The data section.
+        assembly: The pipeline and filters that `config` comes to.
+        registry: Whose plugins hear the events.
+        cache: None builds afresh.
+        rejects_path: Where quarantined records go.
+        progress: Called as the build goes on.
+        stages: Overridden stages.
+        rows: Records in memory instead of files.
+        for_training: Whether one label class is an error (with `require_both_labels`).
+
+    Returns:
+        The view and its report.
+
+    Raises:
+        KTODataError: Nothing usable came out; what was written is only the rejects file.
+    """
+    report = Report(split, Ledger(), plugins=assembly.plugins, seed=config.random_seed)
+    job = _Job(config, assembly, registry, report, rejects_path, progress)
+    try:
+        if rows is None:
+            table = _build_or_open(resolve(sources), job, cache)
+        else:
+            table = job.run(row_blocks(rows, "<rows>"), _sink(config, None), rejects_path)
+        view = _choose(views.whole(table), split, config, assembly, stages, report)
+        report.dropped, report.kept = view.dropped, view.counts()
+        report.check()
+        _judge(report, config, for_training=for_training)
+    except (KTODataError, KTOLabelError) as error:
+        error.report = report
+        raise
+    for warning in report.warnings:
+        logger.warning("%s", warning)
+    registry.hook.ktoformats_dataset_built(split=split, report=report.to_json())
+    return view, report
+
+
+class _Job(NamedTuple):
+    """What one build works with."""
+
+    config: KTODataConfig
+    assembly: Assembly
+    registry: Registry
+    report: Report
+    rejects_path: Path | None
+    progress: Progress | None
+
+    def run(self, sources: Iterable[tuple[str, Iterable[Block]]], sink: Sink, rejects: Path | None) -> pa.Table:
+        return build(
+            sources,
+            self.assembly,
+            self.config,
+            sink,
+            self.report,
+            registry=self.registry,
+            rejects_path=rejects,
+            progress=self.progress,
+        )
+
+
+def _choose(
+    view: View, split: str, config: KTODataConfig, assembly: Assembly, stages: Stages, report: Report
+) -> View:
+    built = len(view.chosen)
+    view = stages.filter(view) if stages.filter else views.apply_filters(view, assembly.filters)
+    logger.info("Filtered %d samples, kept %d", built - len(view.chosen), len(view.chosen))
+    if config.pairwise_sampling_strategy == "balanced":
+        view = views.keep_whole_pairs(view)
+    if config.balance_labels and split == "train":
+        before = view.counts()
+        if stages.balance:
+            view = stages.balance(view)
+        else:
+            view = views.balance(view, tolerance=config.label_imbalance_tolerance, seed=config.random_seed)
+        after = view.counts()
+        logger.info("Balanced dataset: %d positive, %d negative samples", after[GOOD], after[BAD])
+        _note_balance(report, before, after)
+    return view
+
+
+def _note_balance(report: Report, before: dict[str, int], after: dict[str, int]) -> None:
+    lost = sum(before.values()) - sum(after.values())
+    if not lost:
+        return
+    weights = loss_weights(before[GOOD], before[BAD])
+    instead = ""
+    if weights:
+        instead = (
+            f"; balance_labels: false with desirable_weight={weights['desirable_weight']:g} and "
+            f"undesirable_weight={weights['undesirable_weight']:g} would keep them"
+        )
+    report.notes.append(
+        f"balancing dropped {lost} of {sum(before.values())} samples ({before[GOOD]} good, {before[BAD]} bad before; "
+        f"{after[GOOD]} good, {after[BAD]} bad after){instead}"
+    )
+
+
+def _judge(report: Report, config: KTODataConfig, *, for_training: bool) -> None:
+    """Warn, or stop, about what is left."""
+    kept = report.kept
+    if not report.samples:
+        raise EmptyDatasetError(f"{report.split}: no sample is left: {_story(report)}")
+    missing = [label for label in (GOOD, BAD) if not kept[label]]
+    if missing:
+        text = f"{report.split}: no {missing[0]} sample is left ({_story(report)}); KTO learns from both labels"
+        if for_training and config.require_both_labels:
+            raise OneClassError(f"{text}; require_both_labels: false allows it")
+        report.warnings.append(text)
+    else:
+        few = [f"{kept[label]} {label}" for label in (GOOD, BAD) if kept[label] < config.min_samples_per_label]
+        if few and for_training:
+            text = f"{report.split}: only {' and '.join(few)} samples, fewer than min_samples_per_label ({config.min_samples_per_label})"
+            if config.strict:
+                raise KTODataError(f"{text}, and strict is set")
+            report.warnings.append(text)
+    _warn_of_utility_bounds(report, config)
+
+
+def _warn_of_utility_bounds(report: Report, config: KTODataConfig) -> None:
+    for stage in report.dropped_by().values():
+        for reason, name in (("low_utility", "min_utility_threshold"), ("high_utility", "max_utility_threshold")):
+            if reason in stage:
+                text = f"{name} ({getattr(config, name)}) dropped {stage[reason][GOOD]} good and {stage[reason][BAD]} bad samples"
+                report.warnings.append(text)
+
+
+def _story(report: Report) -> str:
+    """Where everything went, in one line."""
+    total = report.total
+    parts = [f"{total.lines} lines read", f"{total.samples} samples made"]
+    for name, counts in (("rejected", total.rejected), ("without verdict", total.without_verdict)):
+        if counts:
+            parts.append(f"{name}: " + ", ".join(f"{reason} {count}" for reason, count in counts.most_common(4)))
+    for stage, reasons in report.dropped_by().items():
+        counted = ", ".join(f"{reason} {labels[GOOD]} good {labels[BAD]} bad" for reason, labels in reasons.items())
+        parts.append(f"dropped by {stage}: {counted}")
+    if report.rejects:
+        first = report.rejects[0]
+        parts.append(f"first reject {first.place()}: {first.message}")
+    return "; ".join(parts)
+
+
+def _sink(config: KTODataConfig, folder: Path | None, *, compression: bool = False) -> Sink:
+    if config.streaming:
+        in_memory, buffered = config.buffer_size, config.buffer_size
+    else:
+        in_memory = config.max_samples_in_memory
+        buffered = in_memory or 65_536
+    if config.lazy_loading and in_memory is None:
+        in_memory = 0
+    if in_memory is not None and config.max_samples_in_memory is not None:
+        in_memory = min(in_memory, config.max_samples_in_memory)
+        buffered = min(buffered, max(in_memory, 1))
+    return Sink(folder, in_memory=in_memory, buffered=buffered, compression=compression)
+
+
+def _build_or_open(paths: list[Path], job: _Job, cache: Cache | None) -> pa.Table:
+    config = job.config
+    if cache is None:
+        return job.run(file_blocks(paths), _sink(config, None), job.rejects_path)
+    entry = Entry(cache.folder, _key(paths, config, job.assembly, cache))
+    manifest = entry.read()
+    if manifest is not None:
+        return _open(entry, manifest, job)
+    folder = entry.start()
+    rejects = folder / REJECTS if config.on_error == "quarantine" else None
+    try:
+        job.run(file_blocks(paths), _sink(config, folder, compression=cache.compression), rejects)
+        entry.publish(folder, {"ledger": job.report.ledger.to_json()})
+    except BaseException:
+        _hand_out(folder / REJECTS, job.rejects_path)
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    _hand_out(entry.path / REJECTS, job.rejects_path)
+    return open_samples(entry.path / DATA_FILE)
+
+
+def _open(entry: Entry, manifest: dict[str, Any], job: _Job) -> pa.Table:
+    """The samples of a finished build, with its account; the budget is judged again, it may have changed."""
+    job.report.cached = True
+    for source, account in manifest["report"]["ledger"]["files"].items():
+        job.report.ledger.add(source, FileAccount.from_json(account))
+    path = entry.path / REJECTS
+    if path.exists():
+        with path.open("rb") as stream:
+            lines = itertools.islice(stream, REJECTS_REMEMBERED)
+            job.report.rejects.extend(Reject(**orjson.loads(line)) for line in lines)
+    _hand_out(path, job.rejects_path)
+    for source, account in job.report.ledger.files.items():
+        check_budget(source, account, job.config)
+    return open_samples(entry.path / DATA_FILE)
+
+
+def _hand_out(rejects: Path, target: Path | None) -> None:
+    """Copy the rejects of a cached build to where the user wants them."""
+    if target is None or not rejects.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    shutil.copyfile(rejects, part)
+    part.chmod(0o600)
+    part.replace(target)
+
+
+def _key(paths: list[Path], config: KTODataConfig, assembly: Assembly, cache: Cache) -> str:
+    pipeline = assembly.pipeline
+    plugins = [
+        *(one.format for one in pipeline.detector.formats),
+        *pipeline.labels.plugins,
+        pipeline.quality,
+        pipeline.utility,
+    ]
+    values = config.model_dump(mode="json", exclude=set(NEUTRAL_FIELDS))
+    return cache_key(
+        {
+            "version": ktoformats.__version__,
+            "config": values,
+            # minimum lengths of 0 let empty texts through, which is decided while converting
+            "empty": [pipeline.policy.empty_prompt, pipeline.policy.empty_response],
+            "plugins": [[type(one).__module__, type(one).__qualname__, one.model_dump(mode="json")] for one in plugins],
+            "versions": assembly.plugins,
+            "code": code_digest(["ktoformats", *(type(one).__module__ for one in plugins)]),
+            "sources": [[str(path), digest(path)] for path in paths],
+            "on_error": config.on_error,
+            "compression": cache.compression,
+            "salt": cache.salt,
+        }
+    )
+
+
+def sources_of(config: KTODataConfig, split: str) -> Any:
+    """The files of a split.
+
+    Raises:
+        ConfigError: The split is unknown or has no file.
+    """
+    if split not in ("train", "validation", "test"):
+        raise ConfigError(f"split must be train, validation or test, got {split!r}")
+    files = getattr(config, f"{split}_file")
+    if not files:
+        raise ConfigError(f"data.{split}_file is not set, and split {split!r} was asked for")
+    return files

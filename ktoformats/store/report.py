@@ -1,0 +1,135 @@
+"""What came in and what became of it: the report of one split."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ktoformats.feedback import BAD, GOOD
+
+if TYPE_CHECKING:
+    from ktoformats.convert.ledger import FileAccount, Ledger, Reject
+    from ktoformats.store.view import DropCounts
+
+MAX_WEIGHT_RATIO = 4 / 3
+
+
+@dataclass
+class Report:
+    """The accounting of one split.
+
+    Attributes:
+        split: `train`, `validation`, `test`, or `convert`.
+        ledger: What became of every line, per file.
+        rejects: The first 1000 rejected records.
+        dropped: Samples left out after the build: stage to (source, reason, label) to count.
+        kept: Samples per label in the dataset.
+        warnings: What the user should look at, in sentences.
+        notes: Choices that changed data, in sentences.
+        plugins: Kind to `{name: distribution and version}`.
+        seed: The seed of every random choice.
+        cached: Whether the samples came from the cache.
+    """
+
+    split: str
+    ledger: Ledger
+    rejects: list[Reject] = field(default_factory=list)
+    dropped: DropCounts = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=lambda: {GOOD: 0, BAD: 0})
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    plugins: dict[str, dict[str, str]] = field(default_factory=dict)
+    seed: int = 0
+    cached: bool = False
+
+    @property
+    def total(self) -> FileAccount:
+        """All files together."""
+        return self.ledger.total()
+
+    @property
+    def samples(self) -> int:
+        """Samples in the dataset."""
+        return sum(self.kept.values())
+
+    def dropped_by(self, source: str | None = None) -> dict[str, dict[str, dict[str, int]]]:
+        """Stage to reason to label to number of samples, for one source or all."""
+        result: dict[str, dict[str, dict[str, int]]] = {}
+        for stage, counts in self.dropped.items():
+            for (where, reason, label), count in sorted(counts.items()):
+                if source in (None, where):
+                    labels = result.setdefault(stage, {}).setdefault(reason, {GOOD: 0, BAD: 0})
+                    labels[label] += count
+        return result
+
+    def dropped_total(self, source: str | None = None) -> int:
+        """Number of samples left out after the build."""
+        return sum(
+            count
+            for counts in self.dropped.values()
+            for (where, _, _), count in counts.items()
+            if source in (None, where)
+        )
+
+    def check(self) -> None:
+        """Verify the accounting laws, per file and in total.
+
+        Raises:
+            ArithmeticError: A line or a sample is unaccounted for: a defect in ktoformats.
+        """
+        for source, account in self.ledger.files.items():
+            if not account.balanced:
+                raise ArithmeticError(f"{source}: {account.lines} lines are not all accounted for")
+        if self.total.samples - self.dropped_total() != self.samples:
+            raise ArithmeticError(
+                f"{self.total.samples} samples built, {self.dropped_total()} dropped, {self.samples} kept"
+            )
+
+    def weights(self) -> dict[str, float] | None:
+        """Loss weights for the kept counts, in the interval of the KTO paper; see `loss_weights`."""
+        return loss_weights(self.kept[GOOD], self.kept[BAD])
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain JSON values, as it stands in a manifest."""
+        plain = self.ledger.to_json()
+        for source, account in plain["files"].items():
+            account["dropped"] = self.dropped_by(source)
+            account["kept"] = account["samples"] - self.dropped_total(source)
+        plain["total"]["dropped"] = self.dropped_by()
+        plain["total"]["kept"] = self.samples
+        return {
+            "split": self.split,
+            **plain,
+            "labels": dict(self.kept),
+            "weights": self.weights(),
+            "warnings": self.warnings,
+            "notes": self.notes,
+            "plugins": self.plugins,
+            "seed": self.seed,
+            "cached": self.cached,
+        }
+
+    def rejected_by_reason(self) -> Counter[str]:
+        """Rejected records by reason code."""
+        return self.total.rejected
+
+
+def loss_weights(good: int, bad: int) -> dict[str, float] | None:
+    """Weights that bring `desirable_weight * good / (undesirable_weight * bad)` into [1, 4/3].
+
+    The interval is equation 8 of the KTO paper (arXiv 2402.01306). Only one side is moved, by the least that
+    is needed, rounded to two digits towards the inside of the interval.
+
+    Returns:
+        `desirable_weight` and `undesirable_weight`, or None when a label is missing.
+    """
+    if not good or not bad:
+        return None
+    ratio = good / bad
+    if ratio < 1:
+        return {"desirable_weight": math.ceil(bad / good * 100) / 100, "undesirable_weight": 1.0}
+    if ratio > MAX_WEIGHT_RATIO:
+        return {"desirable_weight": 1.0, "undesirable_weight": math.ceil(ratio / MAX_WEIGHT_RATIO * 100) / 100}
+    return {"desirable_weight": 1.0, "undesirable_weight": 1.0}

@@ -1,0 +1,99 @@
+"""Where converted batches go: into memory, or into one Arrow IPC file that is memory-mapped."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from ktoformats.feedback import SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ROWS_PER_BATCH: Final = 65_536
+DATA_FILE: Final = "samples.arrow"
+
+
+class Sink:
+    """Collects batches.
+
+    Args:
+        folder: Where the file goes; None keeps everything in memory.
+        in_memory: At most this many samples are held; more go to a file in a private temporary folder.
+        buffered: Samples held before they are written, when there is a file.
+        compression: zstd buffers in the file.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        in_memory: int | None = None,
+        buffered: int = ROWS_PER_BATCH,
+        compression: bool = False,
+    ) -> None:
+        self._folder = folder
+        self._limit = in_memory
+        self._buffered = buffered
+        self._options = pa.ipc.IpcWriteOptions(compression="zstd" if compression else None)
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = 0
+        self._writer: pa.ipc.RecordBatchFileWriter | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self.finished = False
+        if folder is not None:
+            self._open(folder)
+
+    def write(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Take batches over."""
+        for batch in batches:
+            self._waiting.append(batch)
+            self._rows += len(batch)
+        if self._writer is None:
+            if self._limit is not None and self._rows > self._limit:
+                self._temporary = tempfile.TemporaryDirectory(prefix="ktoformats-")
+                self._open(Path(self._temporary.name))
+        elif self._rows >= self._buffered:
+            self._flush()
+
+    def finish(self) -> pa.Table:
+        """Close the file, if there is one, and hand out all samples; a file is memory-mapped."""
+        self.finished = True
+        if self._writer is None:
+            return pa.Table.from_batches(self._waiting, SCHEMA).combine_chunks()
+        self._flush()
+        self._writer.close()
+        self._file.close()
+        table = open_samples(self._path)
+        if self._temporary is not None:
+            # the mapping outlives the name: the space is given back when the last view of it goes
+            self._temporary.cleanup()
+        return table
+
+    def abandon(self) -> None:
+        """Give up: close and remove what was written."""
+        if self._writer is not None:
+            self._file.close()
+            self._path.unlink(missing_ok=True)
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def _open(self, folder: Path) -> None:
+        self._path = folder / DATA_FILE
+        self._file = self._path.open("wb")
+        self._writer = pa.ipc.new_file(self._file, SCHEMA, options=self._options)
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting and self._writer is not None:
+            table = pa.Table.from_batches(self._waiting, SCHEMA).combine_chunks()
+            self._writer.write_table(table, max_chunksize=ROWS_PER_BATCH)
+        self._waiting, self._rows = [], 0
+
+
+def open_samples(path: Path) -> pa.Table:
+    """Memory-map a file of samples."""
+    return pa.ipc.open_file(pa.memory_map(str(path), "r")).read_all()

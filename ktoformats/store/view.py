@@ -1,0 +1,202 @@
+"""A view: which samples of a build are used, and what became of the others. Taste lives here, not in the build."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ktoformats.errors import PluginContractError
+from ktoformats.feedback import BAD, GOOD
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ktoformats.convert.assemble import NamedFilter
+
+_HEX: Final = np.zeros(256, np.uint64)
+for _digit in range(16):
+    _HEX[ord(f"{_digit:x}")] = _digit
+_FILTER_ROWS: Final = 8192
+
+DropCounts = dict[str, Counter[tuple[str, str, str]]]
+"""Stage to (source, reason, label) to number of samples."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Samples chosen from a table.
+
+    Attributes:
+        table: All samples that were built, in source order.
+        chosen: int64, the rows that are used, ascending.
+        occurrence: int32 per row of the table: 0, or n for the n-th repeat of the same content.
+        dropped: What each stage left out.
+    """
+
+    table: pa.Table
+    chosen: np.ndarray
+    occurrence: np.ndarray
+    dropped: DropCounts = field(default_factory=dict)
+
+    @property
+    def good(self) -> np.ndarray:
+        """bool per chosen row: True for desirable."""
+        return labels_of(self.table)[self.chosen]
+
+    def counts(self) -> dict[str, int]:
+        """Chosen samples per label."""
+        good = int(self.good.sum())
+        return {GOOD: good, BAD: len(self.chosen) - good}
+
+    def keys(self) -> np.ndarray:
+        """uint64 per chosen row: a hash of its content and occurrence, the same for any order of sources."""
+        return sample_keys(self.table, self.occurrence)[self.chosen]
+
+    def groups(self) -> np.ndarray:
+        """uint64 per chosen row: the hash of its group."""
+        return hex_column(self.table.column("group"))[self.chosen]
+
+
+def labels_of(table: pa.Table) -> np.ndarray:
+    """bool per row: True for good."""
+    return pc.equal(table.column("label"), GOOD).to_numpy()
+
+
+def hex_column(column: pa.ChunkedArray) -> np.ndarray:
+    """The first 16 hexadecimal digits of every value as uint64."""
+    parts = [_hex_array(chunk) for chunk in column.chunks]
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
+
+
+def _hex_array(chunk: pa.Array) -> np.ndarray:
+    if len(chunk) == 0:
+        return np.zeros(0, np.uint64)
+    _, offset_buffer, data = chunk.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+    text = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
+    digits = _HEX[text].reshape(len(chunk), -1)[:, :16]  # digests have one width
+    shifts = np.arange(60, -4, -4, dtype=np.uint64)
+    return np.bitwise_or.reduce(digits << shifts, axis=1)
+
+
+def mix(values: np.ndarray, seed: int) -> np.ndarray:
+    """splitmix64 (Steele et al. 2014) of uint64 values, keyed by a seed: a uniform, order-free random number."""
+    with np.errstate(over="ignore"):
+        z = values + np.uint64((seed * 2 + 1) * 0x9E3779B97F4A7C15 % 2**64)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def occurrences(table: pa.Table) -> np.ndarray:
+    """int32 per row: how many equal samples stand before it."""
+    keys = hex_column(table.column("id"))
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    fresh = np.ones(len(keys), bool)
+    fresh[1:] = ordered[1:] != ordered[:-1]
+    starts = np.maximum.accumulate(np.where(fresh, np.arange(len(keys)), 0))
+    result = np.empty(len(keys), np.int32)
+    result[order] = np.arange(len(keys)) - starts
+    return result
+
+
+def sample_keys(table: pa.Table, occurrence: np.ndarray) -> np.ndarray:
+    """uint64 per row: content hash and occurrence number."""
+    keys = hex_column(table.column("id"))
+    return np.where(occurrence > 0, mix(keys + occurrence.astype(np.uint64), 0), keys)
+
+
+def whole(table: pa.Table) -> View:
+    """The view that uses everything."""
+    return View(table, np.arange(len(table), dtype=np.int64), occurrences(table))
+
+
+def apply_filters(view: View, filters: Sequence[NamedFilter]) -> View:
+    """Leave out what a filter drops; a sample counts under the first filter and reason that does.
+
+    Raises:
+        PluginContractError: A filter's mask has the wrong shape.
+    """
+    if not filters:
+        return view
+    reasons = np.zeros(len(view.table), np.int32)
+    names: list[tuple[str, str]] = [("", "")]
+    start = 0
+    for batch in view.table.to_batches(max_chunksize=_FILTER_ROWS):
+        part = reasons[start : start + len(batch)]
+        for one in filters:
+            for reason, mask in one.filter.drops(batch):
+                if np.shape(mask) != part.shape:
+                    raise PluginContractError(
+                        f"filter {one.name!r} returned a mask of shape {np.shape(mask)}, expected {part.shape}",
+                        kind="filter",
+                        name=one.name,
+                    )
+                if (one.name, reason) not in names:
+                    names.append((one.name, reason))
+                part[(part == 0) & mask] = names.index((one.name, reason))
+        start += len(batch)
+    return _without(view, reasons, names)
+
+
+def keep_whole_pairs(view: View) -> View:
+    """Leave out sides of pairs whose other side did not survive (`pairwise_sampling_strategy: balanced`)."""
+    column = view.table.column("pair")
+    paired = pc.not_equal(column, "").to_numpy()[view.chosen]
+    rows = view.chosen[paired]
+    pairs = column.take(pa.array(rows)).to_pylist()
+    good = labels_of(view.table)[rows]
+    sides: dict[str, int] = {}
+    for pair, is_good in zip(pairs, good, strict=True):
+        sides[pair] = sides.get(pair, 0) | (1 if is_good else 2)
+    torn = rows[[sides[pair] != 3 for pair in pairs]] if pairs else rows  # noqa: PLR2004 - both bits set
+    reasons = np.zeros(len(view.table), np.int32)
+    reasons[torn] = 1
+    return _without(view, reasons, [("", ""), ("pairs", "unpaired")])
+
+
+def balance(view: View, *, tolerance: float, seed: int) -> View:
+    """Cut the majority label down to `int(minority * (1 + tolerance))` samples.
+
+    Those with the lowest seeded hashes stay, so the choice is the same for any order of files, records and
+    workers, and a small change of the data changes it little.
+    """
+    good = view.good
+    counts = (int((~good).sum()), int(good.sum()))
+    target = int(min(counts) * (1 + tolerance))
+    keys = mix(view.keys(), seed)
+    reasons = np.zeros(len(view.table), np.int32)
+    for is_good in (False, True):
+        if counts[is_good] > target:
+            rows = np.flatnonzero(good == is_good)
+            order = np.argsort(keys[rows], kind="stable")
+            reasons[view.chosen[rows[order[target:]]]] = 1
+    return _without(view, reasons, [("", ""), ("balance", "balance")])
+
+
+def select(view: View, kept: np.ndarray, stage: str, reason: str) -> View:
+    """The rows in `kept` (a subset of the chosen ones), the others counted under a stage and reason."""
+    reasons = np.ones(len(view.table), np.int32)
+    reasons[kept] = 0
+    return _without(view, reasons, [("", ""), (stage, reason)])
+
+
+def _without(view: View, reasons: np.ndarray, names: list[tuple[str, str]]) -> View:
+    """The view without the rows that have a reason; each is counted by stage, source, reason and label."""
+    own = reasons[view.chosen]
+    gone = view.chosen[own > 0]
+    if not len(gone):
+        return view
+    taken = view.table.select(["source", "label"]).take(pa.array(gone))
+    dropped = {stage: Counter(counts) for stage, counts in view.dropped.items()}
+    columns: tuple[list[Any], list[Any]] = (taken.column("source").to_pylist(), taken.column("label").to_pylist())
+    for number, source, label in zip(own[own > 0].tolist(), *columns, strict=True):
+        stage, reason = names[number]
+        dropped.setdefault(stage, Counter())[source, reason, label] += 1
+    return View(view.table, view.chosen[own == 0], view.occurrence, dropped)

@@ -1,0 +1,41 @@
+"""The worker process: `python -m ktoformats.store.worker`, blocks in on stdin, batches out on stdout."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import orjson
+
+from ktoformats.config.models import KTODataConfig
+from ktoformats.convert.assemble import assemble
+from ktoformats.errors import KtoFormatsError
+from ktoformats.plugin.registry import Registry
+from ktoformats.store.workers import pack_converted, receive, send, unpack_block
+
+
+def main() -> None:
+    """Assemble the pipeline from the first message, then answer every block."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends its workers
+    stdin = sys.stdin.buffer
+    stdout = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a plugin that prints must not break the pipe
+    greeting = receive(stdin)
+    if greeting is None:
+        return
+    pipeline = None
+    while (payload := receive(stdin)) is not None:
+        try:
+            if pipeline is None:
+                pipeline = assemble(KTODataConfig(**orjson.loads(greeting)), Registry()).pipeline
+            head, body = pack_converted(pipeline.convert(unpack_block(payload)))
+        except KtoFormatsError as error:
+            send(stdout, orjson.dumps({"error": type(error).__name__, "message": str(error)}))
+        else:
+            send(stdout, head)
+            send(stdout, body)
+
+
+if __name__ == "__main__":
+    main()

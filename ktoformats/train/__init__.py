@@ -1,0 +1,1 @@
+"""What a trainer sees: datasets, their order, splits, tokens, batches and class weights."""

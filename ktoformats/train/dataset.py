@@ -1,0 +1,124 @@
+"""The map-style torch dataset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import pyarrow as pa
+from torch.utils.data import Dataset
+from torch.utils.data._utils.collate import default_collate_fn_map
+
+from ktoformats.train.ordered import training_rows
+from ktoformats.train.rows import Turns, needs_messages, to_samples, to_trl_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ktoformats.store.view import View
+
+_ROWS_AT_ONCE = 1024
+
+
+def _collate_turns(batch: list[Turns], *, collate_fn_map: Any = None) -> list[Turns]:
+    """Conversations differ in length; a batch of them is a list."""
+    del collate_fn_map
+    return list(batch)
+
+
+# default_collate looks types up here (documented at torch.utils.data.default_collate), also in workers
+default_collate_fn_map[Turns] = _collate_turns
+
+
+class KTODataset(Dataset[dict[str, Any]]):
+    """Samples with the specification's keys, in source order.
+
+    `dataset[i]` is a sample, `dataset[a:b]` and `select` are datasets. Texts stay where they are (in memory or
+    in a memory-mapped file) and are decoded on access; `torch.utils.data.DataLoader` collates the samples with
+    any number of workers. Every sample has the same keys (`ktoformats.SAMPLE_KEYS`), none of them None.
+
+    Args:
+        view: The chosen samples.
+        rows: int64, which of the view's table, in which order; None takes the chosen ones.
+    """
+
+    def __init__(self, view: View, rows: np.ndarray | None = None) -> None:
+        self._view = view
+        self._rows = view.chosen if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> KTODataset: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | KTODataset:
+        if isinstance(index, slice):
+            return KTODataset(self._view, self._rows[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        return self._samples(self._rows[[index]])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+        """Several samples at once; torch's DataLoader calls this."""
+        return self._samples(self._rows[np.asarray(indices, np.int64)])
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for start in range(0, len(self), _ROWS_AT_ONCE):
+            yield from self._samples(self._rows[start : start + _ROWS_AT_ONCE])
+
+    def select(self, indices: Any) -> KTODataset:
+        """The dataset of these positions, in this order."""
+        return KTODataset(self._view, self._rows[np.asarray(indices, np.int64)])
+
+    def _samples(self, rows: np.ndarray) -> list[dict[str, Any]]:
+        samples = list(to_samples(self._view.table.take(pa.array(rows))))
+        for sample, occurrence in zip(samples, self._view.occurrence[rows].tolist(), strict=True):
+            if occurrence:
+                sample["id"] = f"{sample['id']}-{occurrence}"
+        return samples
+
+    def collate_fn(self, batch: list[dict[str, Any]]) -> dict[str, Any]:
+        """Collate samples without torch: lists of texts, tensors of numbers.
+
+        Args:
+            batch: Samples of this dataset.
+
+        Returns:
+            Every key with a list of its values; floats and ints as float64 and int64 tensors of shape (batch,).
+        """
+        import torch
+
+        columns = {key: [sample[key] for sample in batch] for key in batch[0]}
+        numbers = {"response_quality", "utility_score", "weight", "line"}
+        return {key: torch.tensor(values) if key in numbers else values for key, values in columns.items()}
+
+    def to_trl(self, style: str = "auto") -> Any:
+        """A `datasets.Dataset` for TRL's KTOTrainer, in training order.
+
+        Args:
+            style: `standard`, `conversational`, or `auto`: standard unless a sample has a system message,
+                earlier turns, tools or tool calls. `dataset.to_trl().info.description` says which.
+
+        Raises:
+            ImportError: `datasets` is not installed.
+            ValueError: The style is unknown.
+        """
+        try:
+            import datasets
+        except ImportError as error:
+            raise ImportError("to_trl needs the datasets library: pip install 'ktoformats[trl]'") from error
+        if style not in ("auto", "standard", "conversational"):
+            raise ValueError(f"style must be auto, standard or conversational, got {style!r}")
+        table = self._view.table.take(pa.array(training_rows(self._view, self._rows)))
+        if style == "auto":
+            style = "conversational" if needs_messages(table.to_batches()) else "standard"
+        tools = style == "conversational" and any(table.column("tools").to_pylist())
+        rows = list(to_trl_rows(table, style, tools=tools))
+        made = datasets.Dataset.from_list(rows)
+        made.info.description = f"ktoformats, {style}, in training order"
+        return made
+
+    def __repr__(self) -> str:
+        return f"KTODataset({len(self)} samples)"

@@ -1,0 +1,109 @@
+"""Write a view with an exporter: into a private file, published by rename, with a manifest beside it."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import yaml
+
+import ktoformats
+from ktoformats.errors import SourceError
+from ktoformats.train.ordered import training_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy as np
+
+    from ktoformats.plugin.kinds import Exporter
+    from ktoformats.store.report import Report
+    from ktoformats.store.view import View
+
+_ROWS_AT_ONCE: Final = 8192
+MANIFEST_SUFFIX: Final = ".manifest.yaml"
+REJECTS_SUFFIX: Final = ".rejects.txt"
+FAILED_SUFFIX: Final = ".failed.yaml"
+"""Side files end so that `datasets.load_dataset(FOLDER)` does not take them for data (it ignores YAML and text
+beside JSON Lines); the rejects are JSON Lines all the same."""
+
+
+class Batches:
+    """Rows of a view in some order, batch by batch; may be iterated again."""
+
+    def __init__(self, view: View, rows: np.ndarray) -> None:
+        self._view = view
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(self._rows), _ROWS_AT_ONCE):
+            rows = self._rows[start : start + _ROWS_AT_ONCE]
+            table = self._view.table.take(pa.array(rows))
+            occurrence = self._view.occurrence[rows]
+            if occurrence.any():
+                ids = [
+                    f"{name}-{number}" if number else name
+                    for name, number in zip(table.column("id").to_pylist(), occurrence.tolist(), strict=True)
+                ]
+                table = table.set_column(0, table.schema.field("id"), pa.array(ids))
+            yield from table.combine_chunks().to_batches()
+
+
+def side_file(output: Path, suffix: str) -> Path:
+    """The path of a side file: the output's whole name with a suffix."""
+    return output.with_name(output.name + suffix)
+
+
+def export(view: View, report: Report, exporter: Exporter, name: str, output: Path) -> dict[str, Any]:
+    """Write a view to one file and its manifest beside it.
+
+    Args:
+        view: The chosen samples.
+        report: Their accounting.
+        exporter: Says the form; an exporter with `training_order` gets the samples in training order.
+        name: The exporter's plugin name, for the manifest.
+        output: The file; an existing one is replaced in one step.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        SourceError: The place cannot be written.
+    """
+    rows = training_rows(view) if exporter.training_order else view.chosen
+    part = output.with_name(f".{output.name}.{os.getpid()}.part")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        told = exporter.write(Batches(view, rows), part)
+        with part.open("rb") as stream:
+            os.fsync(stream.fileno())
+        manifest = manifest_of(report, exporter=name, order="training" if exporter.training_order else "source", told=told)
+        write_manifest(side_file(output, MANIFEST_SUFFIX), manifest)
+        part.replace(output)
+    except OSError as error:
+        message = f"cannot be written ({error.strerror or error}); nothing was published"
+        raise SourceError("not_writable", str(output), message) from error
+    finally:
+        part.unlink(missing_ok=True)
+    side_file(output, FAILED_SUFFIX).unlink(missing_ok=True)
+    return manifest
+
+
+def manifest_of(report: Report, **facts: Any) -> dict[str, Any]:
+    """What stands in a manifest: who wrote what when, and the whole accounting."""
+    return {
+        "ktoformats": ktoformats.__version__,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        **facts,
+        **report.to_json(),
+    }
+
+
+def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a manifest as YAML, in one step."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(yaml.safe_dump(dict(manifest), allow_unicode=True, sort_keys=False), encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,119 @@
+"""Samples as Python objects: the specification's keys, and the rows a TRL trainer reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ktoformats.feedback import GOOD, SAMPLE_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pyarrow as pa
+
+
+class Turns(list[dict[str, str]]):
+    """A conversation in a sample: an ordinary list that torch's default collation leaves whole."""
+
+
+def to_samples(batch: pa.RecordBatch | pa.Table) -> Iterator[dict[str, Any]]:
+    """Rows as dictionaries with the keys of `SAMPLE_KEYS`: the same keys in every sample, none of them None.
+
+    `conversation` is a list of messages (keys without a value left out), `kept` maps the columns named under
+    `keep:` to texts (`""` where absent; values that are not text as JSON).
+    """
+    columns = [batch.column(name).to_pylist() for name in SAMPLE_KEYS]
+    conversation, kept = SAMPLE_KEYS.index("conversation"), SAMPLE_KEYS.index("kept")
+    for values in zip(*columns, strict=True):
+        sample = dict(zip(SAMPLE_KEYS, values, strict=True))
+        sample["conversation"] = Turns(_message(turn) for turn in values[conversation])
+        sample["kept"] = _texts(values[kept])
+        yield sample
+
+
+def _message(turn: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in turn.items() if value or key in ("role", "content")}
+
+
+def _texts(kept: str) -> dict[str, str]:
+    if not kept:
+        return {}
+    values = orjson.loads(kept)
+    return {name: _text(value) for name, value in values.items()}
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def needs_messages(batches: Iterable[pa.RecordBatch]) -> bool:
+    """Whether a prompt and a response alone would lose something: system, earlier turns, tools, tool calls."""
+    import pyarrow.compute as pc
+
+    return any(
+        any(pc.any(pc.not_equal(batch.column(name), "")).as_py() for name in ("system", "tools", "tool_calls"))
+        or pc.any(pc.greater(pc.list_value_length(batch.column("conversation")), 0)).as_py()
+        for batch in batches
+    )
+
+
+def to_trl_rows(batch: pa.RecordBatch | pa.Table, style: str, *, tools: bool = False) -> Iterator[dict[str, Any]]:
+    """`{prompt, completion, label}` rows for TRL's KTOTrainer.
+
+    Args:
+        batch: Rows of `SCHEMA`.
+        style: `standard` (texts) or `conversational` (message lists).
+        tools: Add a `tools` column (JSON text) to every row.
+
+    Yields:
+        Rows whose `label` is a real bool; texts are byte-identical to the samples'.
+    """
+    for sample in to_samples(batch):
+        label = sample["label"] == GOOD
+        if style == "standard":
+            yield {"prompt": sample["prompt"], "completion": sample["response"], "label": label}
+            continue
+        turns = [_trl_message(turn) for turn in sample["conversation"]]
+        prompt = turns or [{"role": "user", "content": sample["prompt"]}]
+        if sample["system"]:
+            prompt = [{"role": "system", "content": sample["system"]}, *prompt]
+        answer = {"role": "assistant", "content": sample["response"], "tool_calls": sample["tool_calls"]}
+        row = {"prompt": prompt, "completion": [_trl_message(answer)], "label": label}
+        if tools:
+            row["tools"] = sample["tools"] or "[]"
+        yield row
+
+
+def _trl_message(turn: dict[str, str]) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": turn["role"], "content": turn["content"]}
+    if calls := turn.get("tool_calls"):
+        message["tool_calls"] = _tool_calls(calls)
+    if name := turn.get("name"):
+        message["name"] = name
+    return message
+
+
+def _tool_calls(text: str) -> list[dict[str, Any]]:
+    """Tool calls in the shape chat templates read; arguments stay JSON text, so that every row has one type."""
+    try:
+        calls = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return [{"type": "function", "function": {"name": "", "arguments": text}}]
+    result = []
+    for call in calls if isinstance(calls, list) else [calls]:
+        function = call.get("function", call) if isinstance(call, dict) else {"name": str(call)}
+        arguments = function.get("arguments", "")
+        result.append(
+            {
+                "type": "function",
+                "function": {
+                    "name": str(function.get("name", "")),
+                    "arguments": arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode(),
+                },
+            }
+        )
+    return result

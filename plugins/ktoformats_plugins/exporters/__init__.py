@@ -1,0 +1,1 @@
+"""First-party plugins: one file, one plugin, one entry point."""

@@ -1,0 +1,41 @@
+"""The canonical sample as Parquet, in source order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ktoformats import SCHEMA, Exporter, Plugin, hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_ROWS_PER_GROUP = 65_536
+
+
+class Parquet(Exporter):
+    """One sample a row under the specification's key names, and the facts behind each label."""
+
+    suffix: ClassVar[str] = ".parquet"
+
+    compression: Literal["zstd", "snappy", "gzip", "none"] = "zstd"
+
+    def write(self, batches: Iterable[pa.RecordBatch], path: Path) -> dict[str, Any]:
+        """Write all samples."""
+        with pq.ParquetWriter(path, SCHEMA, compression=self.compression) as writer:
+            waiting: list[pa.RecordBatch] = []
+            for batch in batches:
+                waiting.append(batch)
+                if sum(map(len, waiting)) >= _ROWS_PER_GROUP:
+                    writer.write_table(pa.Table.from_batches(waiting))
+                    waiting = []
+            writer.write_table(pa.Table.from_batches(waiting, SCHEMA))
+        return {}
+
+
+@hookimpl
+def ktoformats_plugins() -> list[type[Plugin]]:
+    return [Parquet]

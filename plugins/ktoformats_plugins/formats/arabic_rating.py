@@ -1,0 +1,44 @@
+"""Arabic ratings: `تقييم` with grades in words, numbers, fractions or stars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ktoformats import Claim, Fact, Format, Judged, Plugin, Row, Shape, hookimpl, read_score
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class ArabicRating(Format):
+    """A prompt, a response and `تقييم`: words on the academic scale, numbers and stars from 1 to 5."""
+
+    default_scales: ClassVar[tuple[str, ...]] = ("academic", "rating")
+
+    words: str = "academic"
+    """The label plugin that reads words."""
+    numbers: str = "rating"
+    """The label plugin that reads numbers, fractions, percentages and stars."""
+
+    def claim(self, shape: Shape) -> Claim:
+        """Prompt, response and the rating column."""
+        columns = shape.columns
+        response = shape.any_of(columns.response, columns.completion)
+        if columns.arabic_rating not in shape:
+            return Claim(0, f"no column {columns.arabic_rating!r}")
+        if response is None or columns.prompt not in shape:
+            return Claim(0, f"no prompt {columns.prompt!r} with a response {columns.response!r}")
+        return Claim(3, f"has {columns.prompt}, {response}, {columns.arabic_rating}")
+
+    def facts(self, row: Row) -> Iterator[Fact]:
+        """One judged answer."""
+        columns = row.columns
+        cell = row[columns.arabic_rating]
+        response = row.response(row.first(columns.response, columns.completion) or columns.response)
+        scale = self.numbers if type(cell) is not str or read_score(cell) is not None else self.words
+        yield Judged(row.context(), response, cell, columns.arabic_rating, scale)
+
+
+@hookimpl
+def ktoformats_plugins() -> list[type[Plugin]]:
+    return [ArabicRating]

@@ -1,0 +1,45 @@
+"""One answer, one verdict: thumbs, scores, good and bad."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ktoformats import Claim, Fact, Format, Plugin, RecordError, Row, Shape, hookimpl
+from ktoformats_plugins.formats._verdicts import SCALES, judged, verdict_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Binary(Format):
+    """A prompt, a response (or completion) and a label, score, rating or preference."""
+
+    default_scales: ClassVar[tuple[str, ...]] = SCALES
+
+    def claim(self, shape: Shape) -> Claim:
+        """Prompt, response and verdict; a conversation beside them is history."""
+        columns = shape.columns
+        response = shape.any_of(columns.response, columns.completion)
+        verdict = verdict_in(shape)
+        if columns.prompt not in shape:
+            return Claim(0, f"no prompt column {columns.prompt!r}")
+        if response is None:
+            return Claim(0, f"no response column {columns.response!r} or {columns.completion!r}")
+        if verdict is None:
+            return Claim(0, f"no verdict column ({', '.join(columns.verdicts)})")
+        return Claim(3 + (columns.conversation in shape), f"has {columns.prompt}, {response}, {verdict}")
+
+    def facts(self, row: Row) -> Iterator[Fact]:
+        """One judged answer."""
+        columns = row.columns
+        field = row.first(columns.response, columns.completion)
+        if field is None:
+            field = columns.response if columns.response in row else columns.completion
+            row.response(field)  # says what is missing
+            raise RecordError("missing_field", "is absent", field=field)
+        yield judged(row, row.context(), row.response(field))
+
+
+@hookimpl
+def ktoformats_plugins() -> list[type[Plugin]]:
+    return [Binary]

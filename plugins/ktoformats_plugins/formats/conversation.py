@@ -1,0 +1,107 @@
+"""Dialogues with a verdict: about a separate response, about the last answer, or about each turn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ktoformats import (
+    Claim,
+    Fact,
+    Format,
+    Plugin,
+    RecordError,
+    Row,
+    Shape,
+    Unjudged,
+    answer_of,
+    as_json,
+    context_of,
+    hookimpl,
+    read_messages,
+)
+from ktoformats_plugins.formats._verdicts import SCALES, judged, judged_by, verdict_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ktoformats import Columns
+
+
+class Conversation(Format):
+    """A conversation (or messages) with `response` and label, a label on the last answer, or one per answer."""
+
+    default_scales: ClassVar[tuple[str, ...]] = SCALES
+
+    def claim(self, shape: Shape) -> Claim:
+        """A list of messages and a verdict, in the record or in its turns."""
+        columns = shape.columns
+        field = shape.any_of(columns.messages, columns.conversation)
+        if field is None:
+            return Claim(0, f"no column {columns.messages!r} or {columns.conversation!r}")
+        response = shape.any_of(columns.response, columns.completion)
+        if response is not None and columns.prompt in shape:
+            return Claim(0, f"has both {columns.prompt} and {response}: the conversation is only history")
+        verdict = verdict_in(shape)
+        if verdict is not None:
+            return Claim(2 + (response is not None), f"has {field}, {verdict}")
+        if shape.items.get(field, frozenset()) & set(columns.verdicts):
+            return Claim(2, f"has {field} with verdicts in its turns")
+        return Claim(0, f"no verdict column ({', '.join(columns.verdicts)}) in the record or its turns")
+
+    def facts(self, row: Row) -> Iterator[Fact]:
+        """One judged answer, or one for each turn that has a verdict."""
+        columns = row.columns
+        field = row.first(columns.messages, columns.conversation) or columns.messages
+        turns = row.list(field)
+        in_turns = any(type(turn) is dict and _has_verdict(turn, columns) for turn in turns)
+        if in_turns:
+            yield from _each_turn(row, turns, field)
+        in_record = any(name in row for name in columns.verdicts)
+        if in_record or not in_turns:
+            yield self._whole(row, field)
+
+    def _whole(self, row: Row, field: str) -> Fact:
+        system, turns = row.dialogue(field)
+        response = row.first(row.columns.response, row.columns.completion)
+        tools = _tools(row)
+        if response is None:
+            answer = answer_of((system, turns), field, tools)
+            if answer.context is None:
+                raise RecordError("role_order", "no user turn before the answer", field=field)
+            return judged(row, answer.context, answer)
+        if turns and turns[-1].role == "assistant":
+            # the response is judged as another answer to the last user turn
+            while turns and turns[-1].role != "user":
+                turns.pop()
+            row.notices.append("trailing_answer")
+        return judged(row, context_of((system, turns), field, tools), row.response(response))
+
+
+def _tools(row: Row) -> str:
+    return as_json(row.get(row.columns.tools))
+
+
+def _has_verdict(turn: dict[str, Any], columns: Columns) -> bool:
+    return any(name in turn for name in columns.verdicts)
+
+
+def _each_turn(row: Row, turns: list[Any], field: str) -> Iterator[Fact]:
+    """The answers that carry a verdict, each with what precedes it as context."""
+    system = row.dialogue(field)[0]  # the whole must be in order before its parts mean anything
+    for number, turn in enumerate(turns):
+        if not _has_verdict(turn, row.columns):
+            continue
+        path = f"{field}[{number}]"
+        _, until = read_messages(turns[: number + 1], field)
+        if until and until[-1].role != "assistant":
+            raise RecordError("role_order", f"a verdict on a {until[-1].role} turn; only answers are judged", field=path)
+        answer = answer_of((system, until), path, _tools(row))
+        if answer.context is None:
+            yield Unjudged("null_verdict")
+            continue
+        yield judged_by(turn, row.columns, answer.context, answer, path)
+
+
+@hookimpl
+def ktoformats_plugins() -> list[type[Plugin]]:
+    return [Conversation]

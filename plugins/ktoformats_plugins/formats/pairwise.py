@@ -1,0 +1,81 @@
+"""Two answers, one preferred: the layout of DPO and reward-model data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ktoformats import (
+    Claim,
+    Context,
+    Fact,
+    Format,
+    Pair,
+    Plugin,
+    RecordError,
+    Response,
+    Row,
+    Shape,
+    answer_of,
+    hookimpl,
+    read_messages,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Pairwise(Format):
+    """A prompt with a chosen and a rejected answer, as texts, messages, or whole conversations."""
+
+    def claim(self, shape: Shape) -> Claim:
+        """Chosen and rejected, with a prompt or as conversations that bring their own."""
+        columns = shape.columns
+        for column in (columns.chosen, columns.rejected):
+            if column not in shape:
+                return Claim(0, f"no column {column!r}")
+        if columns.prompt in shape:
+            return Claim(3, f"has {columns.prompt}, {columns.chosen}, {columns.rejected}")
+        if shape.kinds[columns.chosen] == shape.kinds[columns.rejected] == "list":
+            return Claim(2, f"has {columns.chosen} and {columns.rejected} as conversations")
+        return Claim(0, f"no prompt column {columns.prompt!r}, and {columns.chosen} is no list of messages")
+
+    def facts(self, row: Row) -> Iterator[Fact]:
+        """One pair; a side that cannot be read costs that side."""
+        columns = row.columns
+        context = row.context() if columns.prompt in row else None
+        yield Pair(context, _side(row, columns.chosen, context), _side(row, columns.rejected, context))
+
+
+def _side(row: Row, field: str, context: Context | None) -> str | Response | RecordError:
+    try:
+        value = row[field]
+        if type(value) is list and _starts_with_user(value):
+            return _conversation(value, field, context, row)
+        return row.answer(value, field)
+    except RecordError as error:
+        return error
+
+
+def _starts_with_user(value: list[Any]) -> bool:
+    _, turns = read_messages(value, "")
+    return bool(turns) and turns[0].role == "user"
+
+
+def _conversation(value: list[Any], field: str, context: Context | None, row: Row) -> Response:
+    """A whole conversation that ends in the answer; beside a prompt it must repeat that prompt."""
+    system, turns = read_messages(value, field)
+    answer = answer_of((system, turns), field)
+    own = answer.context
+    if context is not None and own is not None:
+        if own.prompt != context.prompt:
+            raise RecordError(
+                "prompt_mismatch", f"its last user turn differs from column {row.columns.prompt!r}", field=field
+            )
+        if context.system and not own.system:
+            own = own._replace(system=context.system)
+    return answer._replace(context=own)
+
+
+@hookimpl
+def ktoformats_plugins() -> list[type[Plugin]]:
+    return [Pairwise]

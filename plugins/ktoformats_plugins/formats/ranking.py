@@ -1,0 +1,53 @@
+"""Several answers in an order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from ktoformats import Claim, Fact, Format, Plugin, Ranked, RecordError, Response, Row, Shape, hookimpl, items_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Ranking(Format):
+    """A prompt, a list of responses, and their ranks (or the list itself, best first)."""
+
+    order: Literal["ranks", "best_first", "worst_first"] = "ranks"
+    """Where the order stands: in the rankings column, or in the order of the list."""
+    best: Literal["low", "high"] = "low"
+    """Whether the smallest or the largest rank is the best."""
+
+    def claim(self, shape: Shape) -> Claim:
+        """Prompt, responses and rankings; without rankings only when the list is declared to be ordered."""
+        columns = shape.columns
+        needed = [columns.prompt, columns.responses] + [columns.rankings] * (self.order == "ranks")
+        for column in needed:
+            if column not in shape:
+                hint = " (or say order: best_first)" if column == columns.rankings else ""
+                return Claim(0, f"no column {column!r}{hint}")
+        return Claim(len(needed), f"has {', '.join(needed)}")
+
+    def facts(self, row: Row) -> Iterator[Fact]:
+        """One ranking; an answer that cannot be read costs that answer."""
+        field = row.columns.responses
+        responses = tuple(_answer(row, item, path) for path, item in items_of(row, field))
+        if self.order == "ranks":
+            rankings = row.columns.rankings
+            ranks, best = tuple(row.list(rankings)), self.best
+        else:
+            rankings, ranks = field, tuple(range(1, len(responses) + 1))
+            best = "low" if self.order == "best_first" else "high"
+        yield Ranked(row.context(), responses, ranks, best, rankings)
+
+
+def _answer(row: Row, item: object, path: str) -> str | Response | RecordError:
+    try:
+        return row.answer(item, path)
+    except RecordError as error:
+        return error
+
+
+@hookimpl
+def ktoformats_plugins() -> list[type[Plugin]]:
+    return [Ranking]

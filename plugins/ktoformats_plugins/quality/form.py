@@ -1,0 +1,222 @@
+"""The default quality score: the form of a response, never its truth."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ktoformats import Quality, hookimpl
+from ktoformats_plugins.quality import _text, _trigrams
+from ktoformats_plugins.quality._mojibake import damaged
+from ktoformats_plugins.quality._text import LETTERS, Kind, is_plain, plain
+from ktoformats_plugins.quality._trigrams import ROWS, TRIGRAM
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from ktoformats import Plugin
+    from ktoformats_plugins.quality._text import Counts
+
+    Scores = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+MIN_LETTERS: Final = 10
+"""Below so many letters nothing is said about their script."""
+
+_BLANK: Final = "".join(f"{chr(first)}-{chr(last)}" for first, last in (*_text.SPACES, *_text.INVISIBLE))
+_DIGITS: Final = "0-9٠-٩۰-۹"
+_EMOJI: Final = "\u2600-\u27bf\ufe0f\U0001f000-\U0001faff"
+_LIST_ITEM: Final = rf"(?:^|\n)[ \t]*(?:[-+*•–]|[{_DIGITS}]{{1,3}}[.)–-])[ \t][^\n]*"
+_URL: Final = rf"(?:https?://|www\.)[^{_BLANK}]+"
+
+
+class Ramp(BaseModel):
+    """Turns a share into a score: 1 up to `full`, 0 from `zero` on, a straight line between.
+
+    Where `full` lies above `zero`, more is better.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    full: float = Field(ge=0, le=1)
+    zero: float = Field(ge=0, le=1)
+    words: int = Field(ge=1)
+    """The words a response must have, or the part is undefined."""
+
+    @model_validator(mode="after")
+    def _has_a_slope(self) -> Self:
+        if self.full == self.zero:
+            raise ValueError(f"full and zero are both {self.full}: a ramp needs two different shares")
+        return self
+
+    def score(self, part: Counts, whole: Counts, defined: Mask) -> Scores:
+        """Score `part / whole` where it is defined, NaN elsewhere."""
+        share = part / np.maximum(whole, 1)
+        return np.where(defined, np.clip((self.zero - share) / (self.zero - self.full), 0.0, 1.0), np.nan)
+
+
+class Form(Quality):
+    """Scores the form of a response: is it clean, finished, varied text in the language of the question?
+
+    The score is the mean of the parts that are defined for the response; 0 where the text is mojibake, NaN
+    where no part is defined. Reasoning (`<think>`), code blocks, URLs and Markdown marks are left out first.
+    Words are what stands between white space.
+
+    Form is not truth: on 1,397 answers checked by people no such measure told right from wrong (AUC .45-.56).
+    The limits were found on real Arabic answers; those called *proposal* are judgement, not measurement.
+    """
+
+    repetition: Ramp = Ramp(full=0.03, zero=0.20, words=8)
+    """Share of the word trigrams that repeat an earlier one."""
+    prompt_echo: Ramp = Ramp(full=0.10, zero=0.50, words=8)
+    """Share of the word trigrams that stand in the prompt; undefined for a prompt without a trigram."""
+    script_share: Ramp = Ramp(full=0.95, zero=0.50, words=5)
+    """Arabic letters among the Arabic and Latin ones. Defined for at least ten such letters, when the prompt
+    has at least ten Arabic letters, more of them than Latin ones, and asks for no code or translation."""
+    script_requests: tuple[str, ...] = (
+        "ترجم", "إنجليزي", "انجليزي", "كود", "أكواد", "برمج", " دالة", "الدالة", "بايثون", "translate",
+        "translation", "english", "code", "function", "python", "java", "javascript", "sql", "html", "css",
+        "json", "bash", "c++", "c#",
+    )  # fmt: skip
+    """A prompt that holds one of these, or a code fence, may well be answered in Latin letters. ASCII entries
+    are matched as whole words in any case, others anywhere."""
+    letter_runs: Ramp = Ramp(full=0.0, zero=0.2, words=5)
+    """Share of the words in which one letter stands three times in a row, as in راااائع (proposal)."""
+    endings: str = Field(".؟!?…»)]\"':۔”’}٪%", min_length=1)
+    """What a finished response may end in. Digits, emoji, URLs, code and list items are finished, too."""
+    truncation_words: int = Field(20, ge=1)
+    """From so many words on a response should be finished."""
+    unfinished: float = Field(0.5, ge=0, le=1)
+    """What an unfinished response scores for `truncation`: a soft penalty, for style may explain it."""
+    length_words: int = Field(5, ge=1)
+    """From so many words on `length` is 1 (proposal)."""
+    shortest: float = Field(0.5, ge=0, le=1)
+    """Where `length` starts, at no word: one word can be the right answer (proposal)."""
+
+    def score(self, batch: pa.RecordBatch) -> np.ndarray:
+        """Score every row of a batch.
+
+        Args:
+            batch: Rows with the text columns `response` and `prompt`.
+
+        Returns:
+            float64, shape (rows,), each in [0, 1] or NaN where no part is defined.
+        """
+        parts = self.parts(batch)
+        veto = parts.pop("mojibake")
+        total = np.zeros(batch.num_rows)
+        defined = np.zeros(batch.num_rows, np.int64)
+        for part in parts.values():
+            measured = ~np.isnan(part)
+            total += np.where(measured, part, 0.0)
+            defined += measured
+        mean = np.where(defined > 0, total / np.maximum(defined, 1), np.nan)
+        return np.where(np.isnan(veto), mean, 0.0)
+
+    def parts(self, batch: pa.RecordBatch) -> dict[str, Scores]:
+        """Measure every part by itself: what a report shows beside the score.
+
+        Args:
+            batch: Rows with the text columns `response` and `prompt`.
+
+        Returns:
+            `repetition`, `prompt_echo`, `script_share`, `letter_runs`, `truncation` and `length`, each
+            float64, shape (rows,), in [0, 1] or NaN where undefined; and `mojibake`, 0 where the text is
+            mojibake and NaN elsewhere, which is no part of the mean but makes the score 0.
+        """
+        blocks = [self._measure(batch.slice(at, ROWS)) for at in range(0, max(batch.num_rows, 1), ROWS)]
+        return {part: np.concatenate([block[part] for block in blocks]) for part in blocks[0]}
+
+    def _measure(self, batch: pa.RecordBatch) -> dict[str, Scores]:
+        """The parts of at most `ROWS` rows."""
+        rows, responses, prompts = batch.num_rows, batch.column("response"), batch.column("prompt")
+        texts, asked = _text.read(_plain(responses)), _text.read(prompts.to_pylist())
+        words, asked_words = _text.split(texts), _text.split(asked)
+        kinds, asked_kinds = _text.count_kinds(texts), _text.count_kinds(asked)
+        keys, asked_keys = _trigrams.read(texts, words), _trigrams.read(asked, asked_words)
+        count = words.per_text
+        all_trigrams = np.maximum(count - TRIGRAM + 1, 0)
+        arabic, letters = _letters(kinds)
+        finished = _matches(responses, _finished(self.endings))
+        return {
+            "repetition": self.repetition.score(
+                all_trigrams - _trigrams.count_distinct(keys, rows),
+                all_trigrams,
+                count >= max(self.repetition.words, TRIGRAM),
+            ),
+            "prompt_echo": self.prompt_echo.score(
+                _trigrams.count_shared(keys, asked_keys, rows),
+                all_trigrams,
+                (count >= max(self.prompt_echo.words, TRIGRAM)) & (asked_words.per_text >= TRIGRAM),
+            ),
+            "script_share": self.script_share.score(
+                arabic,
+                letters,
+                (count >= self.script_share.words)
+                & (letters >= MIN_LETTERS)
+                & self._asks_for_arabic(prompts, asked_kinds),
+            ),
+            "letter_runs": self.letter_runs.score(
+                _text.count_run_words(texts, words), count, count >= self.letter_runs.words
+            ),
+            "truncation": np.where(
+                count >= self.truncation_words, np.where(finished, 1.0, self.unfinished), np.nan
+            ),
+            "length": np.where(count > 0, self._length(count), np.nan),
+            "mojibake": np.where(damaged(responses, texts, kinds), 0.0, np.nan),
+        }
+
+    def _length(self, words: Counts) -> Scores:
+        share = np.minimum(words, self.length_words) / self.length_words
+        return self.shortest + (1.0 - self.shortest) * share
+
+    def _asks_for_arabic(self, prompts: pa.Array, kinds: Counts) -> Mask:
+        arabic, letters = _letters(kinds)
+        mostly_arabic = (arabic >= MIN_LETTERS) & (2 * arabic > letters)
+        return mostly_arabic & ~_matches(pc.ascii_lower(prompts), _any_of((*self.script_requests, "```")))
+
+
+@cache
+def _finished(endings: str) -> str:
+    """The pattern (RE2 and `re`) of a text that ends as a finished one does."""
+    last = f"[{re.escape(endings)}`|{_DIGITS}{_EMOJI}]"
+    return rf"(?:{last}|{_URL}|{_LIST_ITEM})[{_BLANK}*_#>]*$"
+
+
+@cache
+def _any_of(entries: tuple[str, ...]) -> str:
+    """The pattern (RE2 and `re`) of a text that holds an entry: a whole word if it is ASCII letters."""
+    patterns = []
+    for entry in entries:
+        ascii_letters = entry.isascii()
+        before = r"\b" if ascii_letters and entry[:1].isalnum() else ""
+        after = r"\b" if ascii_letters and entry[-1:].isalnum() else ""
+        patterns.append(before + re.escape(entry.lower() if ascii_letters else entry) + after)
+    return "|".join(patterns)
+
+
+def _matches(column: pa.Array, pattern: str) -> Mask:
+    return np.asarray(pc.match_substring_regex(column, pattern).to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _plain(responses: pa.Array) -> list[str]:
+    return [text if is_plain(text) else plain(text) for text in responses.to_pylist()]
+
+
+def _letters(kinds: Counts) -> tuple[Counts, Counts]:
+    """The Arabic letters, and the Arabic and Latin ones, of each text."""
+    return kinds[Kind.ARABIC] + kinds[Kind.TAH], kinds[LETTERS].sum(axis=0)
+
+
+@hookimpl
+def ktoformats_plugins() -> list[type[Plugin]]:
+    """Name this module's plugin."""
+    return [Form]
