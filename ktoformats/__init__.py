@@ -83,5 +83,199 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    # mypy and editors follow these; `tests/test_public_names.py` keeps both lists equal.
-    pass
+    # mypy and editors follow these; a test keeps both lists equal
+    from ktoformats.config.models import (
+        KTOConfig as KTOConfig,
+    )
+    from ktoformats.config.models import (
+        KTODataConfig as KTODataConfig,
+    )
+    from ktoformats.config.models import (
+        KTOSpecificConfig as KTOSpecificConfig,
+    )
+    from ktoformats.errors import (
+        AmbiguousFormatError as AmbiguousFormatError,
+    )
+    from ktoformats.errors import (
+        ConfigError as ConfigError,
+    )
+    from ktoformats.errors import (
+        EmptyDatasetError as EmptyDatasetError,
+    )
+    from ktoformats.errors import (
+        KTODataError as KTODataError,
+    )
+    from ktoformats.errors import (
+        KtoFormatsError as KtoFormatsError,
+    )
+    from ktoformats.errors import (
+        KTOLabelError as KTOLabelError,
+    )
+    from ktoformats.errors import (
+        OneClassError as OneClassError,
+    )
+    from ktoformats.errors import (
+        PluginConflictError as PluginConflictError,
+    )
+    from ktoformats.errors import (
+        PluginContractError as PluginContractError,
+    )
+    from ktoformats.errors import (
+        PluginError as PluginError,
+    )
+    from ktoformats.errors import (
+        PluginLoadError as PluginLoadError,
+    )
+    from ktoformats.errors import (
+        PluginNotFoundError as PluginNotFoundError,
+    )
+    from ktoformats.errors import (
+        RecordError as RecordError,
+    )
+    from ktoformats.errors import (
+        RejectBudgetError as RejectBudgetError,
+    )
+    from ktoformats.errors import (
+        SourceError as SourceError,
+    )
+    from ktoformats.feedback import (
+        REASONS as REASONS,
+    )
+    from ktoformats.feedback import (
+        SAMPLE_KEYS as SAMPLE_KEYS,
+    )
+    from ktoformats.feedback import (
+        SCHEMA as SCHEMA,
+    )
+    from ktoformats.feedback import (
+        Context as Context,
+    )
+    from ktoformats.feedback import (
+        Fact as Fact,
+    )
+    from ktoformats.feedback import (
+        Judged as Judged,
+    )
+    from ktoformats.feedback import (
+        Message as Message,
+    )
+    from ktoformats.feedback import (
+        Pair as Pair,
+    )
+    from ktoformats.feedback import (
+        Ranked as Ranked,
+    )
+    from ktoformats.feedback import (
+        Rated as Rated,
+    )
+    from ktoformats.feedback import (
+        Response as Response,
+    )
+    from ktoformats.feedback import (
+        Unjudged as Unjudged,
+    )
+    from ktoformats.loader import (
+        KTODataLoader as KTODataLoader,
+    )
+    from ktoformats.loader import (
+        PreferenceDataLoader as PreferenceDataLoader,
+    )
+    from ktoformats.plugin.kinds import (
+        Claim as Claim,
+    )
+    from ktoformats.plugin.kinds import (
+        Dropped as Dropped,
+    )
+    from ktoformats.plugin.kinds import (
+        Exporter as Exporter,
+    )
+    from ktoformats.plugin.kinds import (
+        Filter as Filter,
+    )
+    from ktoformats.plugin.kinds import (
+        Format as Format,
+    )
+    from ktoformats.plugin.kinds import (
+        Labels as Labels,
+    )
+    from ktoformats.plugin.kinds import (
+        Plugin as Plugin,
+    )
+    from ktoformats.plugin.kinds import (
+        Quality as Quality,
+    )
+    from ktoformats.plugin.kinds import (
+        Shape as Shape,
+    )
+    from ktoformats.plugin.kinds import (
+        Utility as Utility,
+    )
+    from ktoformats.plugin.lexicon import (
+        label_key as label_key,
+    )
+    from ktoformats.plugin.lexicon import (
+        normalize_label as normalize_label,
+    )
+    from ktoformats.plugin.lexicon import (
+        read_grade as read_grade,
+    )
+    from ktoformats.plugin.lexicon import (
+        read_score as read_score,
+    )
+    from ktoformats.plugin.registry import (
+        Registry as Registry,
+    )
+    from ktoformats.plugin.row import (
+        Columns as Columns,
+    )
+    from ktoformats.plugin.row import (
+        Row as Row,
+    )
+    from ktoformats.plugin.row import (
+        items_of as items_of,
+    )
+    from ktoformats.plugin.row import (
+        null_field as null_field,
+    )
+    from ktoformats.plugin.row import (
+        wrong_type as wrong_type,
+    )
+    from ktoformats.plugin.scale import (
+        Reading as Reading,
+    )
+    from ktoformats.plugin.scale import (
+        Scale as Scale,
+    )
+    from ktoformats.plugin.scale import (
+        scale_of as scale_of,
+    )
+    from ktoformats.plugin.spec import (
+        hookimpl as hookimpl,
+    )
+    from ktoformats.plugin.turns import (
+        answer_of as answer_of,
+    )
+    from ktoformats.plugin.turns import (
+        as_json as as_json,
+    )
+    from ktoformats.plugin.turns import (
+        context_of as context_of,
+    )
+    from ktoformats.plugin.turns import (
+        read_messages as read_messages,
+    )
+    from ktoformats.store.report import (
+        Report as Report,
+    )
+    from ktoformats.store.report import (
+        loss_weights as loss_weights,
+    )
+    from ktoformats.train.rows import (
+        needs_messages as needs_messages,
+    )
+    from ktoformats.train.rows import (
+        to_samples as to_samples,
+    )
+    from ktoformats.train.rows import (
+        to_trl_rows as to_trl_rows,
+    )

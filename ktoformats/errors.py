@@ -31,12 +31,12 @@ class ConfigError(KtoFormatsError, ValueError):
 
 
 class PluginError(KtoFormatsError):
-    """Something about a plugin; `kind` and `name` say which."""
+    """Something about a plugin; `kind` and `plugin` (its name) say which."""
 
-    def __init__(self, message: str, *, kind: str = "", name: str = "") -> None:
+    def __init__(self, message: str, *, kind: str = "", plugin: str = "") -> None:
         super().__init__(message)
         self.kind = kind
-        self.name = name
+        self.plugin = plugin
 
 
 class PluginNotFoundError(PluginError, LookupError):
@@ -45,10 +45,6 @@ class PluginNotFoundError(PluginError, LookupError):
 
 class PluginLoadError(PluginError, ImportError):
     """A plugin is installed but cannot be used; the cause is chained."""
-
-    # ImportError keeps its own `name` attribute; the constructor above wins, which is what callers expect here.
-    def __init__(self, message: str, *, kind: str = "", name: str = "") -> None:
-        PluginError.__init__(self, message, kind=kind, name=name)
 
 
 class PluginConflictError(PluginError, ValueError):

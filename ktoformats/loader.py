@@ -49,13 +49,17 @@ class PreferenceDataLoader:
         progress: Progress | None = None,
     ) -> None:
         if not isinstance(config, KTODataConfig):
-            raise ConfigError(f"config must be a KTODataConfig (such as KTOConfig.from_yaml(path).data), got {config!r:.60}")
-        self.config = config
+            raise ConfigError(
+                f"config must be a KTODataConfig (such as KTOConfig.from_yaml(path).data), got {config!r:.60}"
+            )
+        self.config: KTODataConfig = config
         self.tokenizer = tokenizer
         self.logger = logging.getLogger("ktoformats")
         self.registry = registry or Registry()
         self.reports: dict[str, Report] = {}
-        self._cache = Cache(Path(cache_dir) if cache_dir else default_folder(), cache_compression) if enable_cache else None
+        self._cache = (
+            Cache(Path(cache_dir) if cache_dir else default_folder(), cache_compression) if enable_cache else None
+        )
         self._progress = progress
         self._assembled: tuple[str, Assembly] | None = None
         self._last = ""
@@ -92,7 +96,7 @@ class PreferenceDataLoader:
         return dataset
 
     def _load_view(self, split: str) -> View:
-        config = cast("KTODataConfig", self.config)
+        config = self.config
         overrides = Overrides.of(self)
         rejects = config.rejects_file
         try:
@@ -124,7 +128,7 @@ class PreferenceDataLoader:
 
     def _assembly(self) -> Assembly:
         """The assembled pipeline, made again when the config was changed."""
-        config = cast("KTODataConfig", self.config)
+        config = self.config
         stamp = config.model_dump_json()
         if self._assembled is None or self._assembled[0] != stamp:
             self._assembled = (stamp, assemble(config, self.registry))
@@ -165,5 +169,6 @@ class KTODataLoader(SpecificationMethods, PreferenceDataLoader):
         if overrides.has("_create_dataset"):
             from ktoformats.train.dataset import KTODataset
 
-            return self._create_dataset(list(KTODataset(view)))
+            made: Dataset[dict[str, Any]] = self._create_dataset(list(KTODataset(view)))
+            return made
         return super()._make_dataset(view)

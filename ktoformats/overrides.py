@@ -39,7 +39,7 @@ from ktoformats.convert.assemble import Assembly, NamedFilter
 from ktoformats.convert.detect import Detector, NamedFormat
 from ktoformats.convert.labels import LabelReader
 from ktoformats.convert.pipeline import Pipeline
-from ktoformats.errors import KTODataError, KTOLabelError, KtoFormatsError, RecordError
+from ktoformats.errors import KTODataError, KtoFormatsError, KTOLabelError, RecordError
 from ktoformats.feedback import BAD, GOOD, Context, Judged, Message, Pair, Ranked, Rated, Unjudged
 from ktoformats.plugin.kinds import Claim, Dropped, Filter, Format, Labels, Quality, Shape, Utility
 from ktoformats.plugin.scale import Scale, scale_of
@@ -244,7 +244,11 @@ class SpecificationMethods:
 
     def _apply_kto_filtering(self, data: list[Sample]) -> list[Sample]:
         """The samples that no filter drops."""
-        methods = (self._should_filter_by_length, self._should_filter_by_quality, self._should_filter_by_utility)
+        methods = (
+            self._should_filter_by_length,
+            self._should_filter_by_quality,
+            self._should_filter_by_utility,
+        )
         return [sample for sample in data if not any(method(sample) for method in methods)]
 
     def _balance_kto_labels(self, data: list[Sample]) -> list[Sample]:
@@ -270,7 +274,9 @@ class SpecificationMethods:
         return samples[0] if len(samples) == 1 else samples
 
     def _samples_of(self, sample: Sample, name: str) -> list[Sample]:
-        excluded = _PROCESS | _VALIDATE | {n for pair in _FORMAT_METHODS.values() for n in pair} | {"_detect_kto_format"}
+        excluded = (
+            _PROCESS | _VALIDATE | {n for pair in _FORMAT_METHODS.values() for n in pair} | {"_detect_kto_format"}
+        )
         assembly = Overrides.of(self, without=excluded).apply(self._assembly())
         pipeline = assembly.pipeline
         chosen = [one for one in pipeline.detector.formats if one.name == name]
@@ -331,9 +337,13 @@ def _batch(samples: list[Sample]) -> pa.RecordBatch:
         for field in SCHEMA:
             empty: Any = None if field.nullable else ([] if pa.types.is_list(field.type) else _empty(field.type))
             row[field.name] = sample.get(field.name, _DEFAULTS.get(field.name, empty))
-        row["conversation"] = [{"role": "", "content": "", **_turn_fields(turn)} for turn in row["conversation"] or []]
+        row["conversation"] = [
+            {"role": "", "content": "", **_turn_fields(turn)} for turn in row["conversation"] or []
+        ]
         row["kept"] = row["kept"] if isinstance(row["kept"], str) else ""
-        digest = hashlib.blake2b(repr((row["prompt"], row["response"], row["label"], number)).encode(), digest_size=16)
+        digest = hashlib.blake2b(
+            repr((row["prompt"], row["response"], row["label"], number)).encode(), digest_size=16
+        )
         row["id"] = row["id"] or digest.hexdigest()
         rows.append(row)
     return pa.Table.from_pylist(rows, SCHEMA).combine_chunks().to_batches()[0]
@@ -407,7 +417,12 @@ class Overrides(NamedTuple):
 
     def apply(self, assembly: Assembly) -> Assembly:
         """The assembly with overridden methods wrapped as plugins."""
-        decisive = self.names - {"_load_raw_data", "_apply_kto_filtering", "_balance_kto_labels", "_create_dataset"}
+        decisive = self.names - {
+            "_load_raw_data",
+            "_apply_kto_filtering",
+            "_balance_kto_labels",
+            "_create_dataset",
+        }
         if not decisive:
             return assembly
         pipeline = assembly.pipeline
@@ -420,7 +435,7 @@ class Overrides(NamedTuple):
             detector = _CallingDetector(formats, pipeline.columns, self.loader)
         labels = pipeline.labels
         if self.has("_normalize_kto_label", "_process_conversation_context", *_PROCESS, *_format_methods(0)):
-            named = {plugin_name: plugin for plugin_name, plugin in labels.named.items()} | {_DECIDED: _Decided()}
+            named = dict(labels.named.items()) | {_DECIDED: _Decided()}
             labels = LabelReader(named, {} if self.has("_normalize_kto_label") else labels.overrides)
         wrapped = Pipeline(
             detector=detector,
@@ -482,18 +497,22 @@ def _keep(loader: Any, method: str, view: View) -> View:
     samples = list(to_samples(view.table.take(pa.array(view.chosen))))
     for sample, row in zip(samples, view.chosen.tolist(), strict=True):
         sample["id"] = f"{sample['id']}-{row}"
-    originals = {sample["id"]: (row, copy.deepcopy(sample)) for sample, row in zip(samples, view.chosen.tolist(), strict=True)}
+    originals = {
+        sample["id"]: (row, copy.deepcopy(sample)) for sample, row in zip(samples, view.chosen.tolist(), strict=True)
+    }
     kept = []
     for sample in getattr(loader, method)(samples):
         known = originals.get(sample.get("id", "")) if isinstance(sample, dict) else None
         if known is None or known[1] != sample:
             raise KTODataError(
-                f"{type(loader).__name__}.{method} returned a sample that it was not given or that it changed; it may only "
-                "choose among the samples (change them in process_sample)"
+                f"{type(loader).__name__}.{method} returned a sample that it was not given or that it "
+                "changed; it may only choose among the samples (change them in process_sample)"
             )
         kept.append(known[0])
     stage = "balance" if "balance" in method else "override"
-    return views.select(view, np.array(sorted(kept), np.int64), stage, stage if stage == "balance" else "refused_by_override")
+    return views.select(
+        view, np.array(sorted(kept), np.int64), stage, stage if stage == "balance" else "refused_by_override"
+    )
 
 
 _Scores = dict[tuple[str, str, str], tuple[float | None, float | None]]
@@ -523,7 +542,7 @@ class _Wrapper(Format):
             return getattr(self.loader, method)(copy.deepcopy(record))
         except KtoFormatsError:
             raise
-        except Exception as error:  # noqa: BLE001 - the specification: an error costs the sample, and is counted
+        except Exception as error:
             name = f"{type(self.loader).__name__}.{method}"
             reason = "label_unrecognised" if method == "_normalize_kto_label" else "refused_by_override"
             kind = KTOLabelError if reason == "label_unrecognised" else RecordError
@@ -561,7 +580,11 @@ class _Relabelled(_Wrapper):
             label = self.call("_normalize_kto_label", record)
             if label not in (GOOD, BAD):
                 name = f"{type(self.loader).__name__}._normalize_kto_label"
-                raise KTOLabelError("label_unrecognised", f"{name} returned {label!r:.60}, expected good or bad", field=fact.field)
+                raise KTOLabelError(
+                    "label_unrecognised",
+                    f"{name} returned {label!r:.60}, expected good or bad",
+                    field=fact.field,
+                )
             yield Judged(fact.context, fact.response, label, fact.field, _DECIDED)
 
 
@@ -587,16 +610,26 @@ class _Processed(_Wrapper):
             context, response = _context_of_sample(sample), sample.get("response")
             if not isinstance(response, str) or sample.get("label") not in (GOOD, BAD):
                 name = f"{type(self.loader).__name__}.{self.method}"
-                raise RecordError("refused_by_override", f"{name} must return response (text) and label (good or bad)")
+                raise RecordError(
+                    "refused_by_override", f"{name} must return response (text) and label (good or bad)"
+                )
             key = (context.prompt, response, sample["label"])
             self.scores[key] = (sample.get("response_quality"), sample.get("utility_score"))
             yield Judged(
-                context, response, sample["label"], "label", _DECIDED, (), sample.get("preference_type", "binary")
+                context,
+                response,
+                sample["label"],
+                "label",
+                _DECIDED,
+                (),
+                sample.get("preference_type", "binary"),
             )
 
 
 def _context_of_sample(sample: Sample) -> Context:
-    turns = tuple(Message(**_turn_fields(turn)) for turn in sample.get("conversation") or () if turn.get("role") != "system")
+    turns = tuple(
+        Message(**_turn_fields(turn)) for turn in sample.get("conversation") or () if turn.get("role") != "system"
+    )
     return Context(sample.get("prompt", ""), sample.get("system", ""), turns, sample.get("tools", ""))
 
 
@@ -668,6 +701,7 @@ class _ScalarUtility(Utility):
         return np.array(values, np.float64)
 
     def utility(self, quality: np.ndarray, good: np.ndarray) -> np.ndarray:
+        del quality, good
         raise KTODataError("an overridden _calculate_kto_utility needs whole samples, not arrays")
 
 
@@ -686,7 +720,9 @@ class _GivenQuality(Quality):
     def score(self, batch: pa.RecordBatch) -> np.ndarray:
         given = _given(batch, self.scores, 0)
         inner = self.inner.score(batch)
-        return np.array([own if own is not None else other for own, other in zip(given, inner, strict=True)], np.float64)
+        return np.array(
+            [own if own is not None else other for own, other in zip(given, inner, strict=True)], np.float64
+        )
 
 
 class _GivenUtility(Utility):
@@ -699,7 +735,9 @@ class _GivenUtility(Utility):
     def score(self, batch: pa.RecordBatch) -> np.ndarray:
         given = _given(batch, self.scores, 1)
         inner = self.inner.score(batch)
-        return np.array([own if own is not None else other for own, other in zip(given, inner, strict=True)], np.float64)
+        return np.array(
+            [own if own is not None else other for own, other in zip(given, inner, strict=True)], np.float64
+        )
 
     def utility(self, quality: np.ndarray, good: np.ndarray) -> np.ndarray:
         return self.inner.utility(quality, good)

@@ -25,10 +25,10 @@ data:
   # validation_file: data/validation.jsonl
   # label_column: feedback        # what your columns are called
   # response_column: answer
-  formats: [default]              # binary, pairwise, ranking, conversation, arabic-rating; or exactly the ones you name
+  formats: [default]              # the first-party formats; or name exactly the ones you want
   # scales:
   #   rating: {low: 1, high: 10, good_from: 8, bad_to: 4}
-  balance_labels: true            # for the train split; the report shows what it drops, and weights that would avoid it
+  balance_labels: true            # for the train split; the report shows what it costs
   random_seed: 42
 """
 

@@ -26,7 +26,14 @@ from ktoformats.plugin.registry import Registry
 from ktoformats.read.sources import resolve
 from ktoformats.store.cache import default_folder
 from ktoformats.store.prepare import Cache, prepare
-from ktoformats.train.export import FAILED_SUFFIX, REJECTS_SUFFIX, export, manifest_of, side_file, write_manifest
+from ktoformats.train.export import (
+    FAILED_SUFFIX,
+    REJECTS_SUFFIX,
+    export,
+    manifest_of,
+    side_file,
+    write_manifest,
+)
 
 if TYPE_CHECKING:
     from ktoformats.config.models import KTODataConfig
@@ -36,13 +43,30 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
-@click.option("-o", "--output", "target", type=click.Path(path_type=Path), required=True, help="The file to write, or a folder.")
-@click.option("--to", "exporter_name", default="trl", show_default=True, metavar="EXPORTER", help="The form to write.")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The file to write, or a folder.",
+)
+@click.option(
+    "--to", "exporter_name", default="trl", show_default=True, metavar="EXPORTER", help="The form to write."
+)
 @config_option
 @format_option
 @set_option
-@click.option("--rejects", type=click.Path(path_type=Path), help="Where rejected records go (default: beside the output).")
-@click.option("--on-error", type=click.Choice(["quarantine", "skip", "fail"]), help="Rejected records: write them out within a budget, only count them, or stop at the first.")
+@click.option(
+    "--rejects",
+    type=click.Path(path_type=Path),
+    help="Where rejected records go (default: beside the output).",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["quarantine", "skip", "fail"]),
+    help="Rejected records: write them out within a budget, only count them, or stop at the first.",
+)
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes that convert.")
 @click.option("--no-cache", is_flag=True, help="Build afresh and keep nothing.")
 @json_option
@@ -72,9 +96,7 @@ def command(
       ktoformats convert se.json -o train.jsonl --set prompt_column=question \\
           --set chosen_column=response_j --set rejected_column=response_k
     """  # noqa: D301 - \b keeps click from joining the lines
-    config = data_config(
-        config_file, formats, settings, on_error=on_error, preprocessing_num_workers=workers
-    )
+    config = data_config(config_file, formats, settings, on_error=on_error, preprocessing_num_workers=workers)
     registry = Registry()
     exporter = cast("Exporter", registry.make("exporter", *split_choice(exporter_name), {}))
     if target.is_dir():
@@ -82,14 +104,26 @@ def command(
     files = list(sources) or config.train_file
     if not files:
         raise ConfigError("no SOURCE was named, and the config has no data.train_file")
-    report, manifest = _run(files, target, exporter, exporter_name, config, registry, rejects, no_cache=no_cache, shown=not as_json)
+    report, manifest = _run(
+        files,
+        target,
+        exporter,
+        exporter_name,
+        config,
+        registry,
+        rejects,
+        no_cache=no_cache,
+        shown=not as_json,
+    )
     if as_json:
         output.print_json({"output": str(target), **manifest})
         return
     rejects_shown(report)
     closing_table(report)
     style = f", {manifest['told']['style']}" if "style" in manifest["told"] else ""
-    output.say(f"wrote {report.samples} samples to {output.safe(target)} ({exporter_name}{style}, {manifest['order']} order)")
+    output.say(
+        f"wrote {report.samples} samples to {output.safe(target)} ({exporter_name}{style}, {manifest['order']} order)"
+    )
     closing_notes(report)
 
 

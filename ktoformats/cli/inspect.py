@@ -35,7 +35,7 @@ _VALUES = 12
 class _Found(NamedTuple):
     """Records of one shape."""
 
-    count: int
+    records: int
     first_line: int
     record: dict[str, Any]
 
@@ -45,7 +45,9 @@ class _Found(NamedTuple):
 @config_option
 @format_option
 @set_option
-@click.option("--samples", "count", type=click.IntRange(0, 100), default=3, show_default=True, help="Samples to show.")
+@click.option(
+    "--samples", "count", type=click.IntRange(0, 100), default=3, show_default=True, help="Samples to show."
+)
 @json_option
 def command(
     source: str,
@@ -73,7 +75,7 @@ def command(
     samples, first_rejects = _first_samples(path, config, registry, count)
     result = {
         "source": source,
-        "records_looked_at": sum(one.count for one in shapes) + sum(unreadable.values()),
+        "records_looked_at": sum(one.records for one in shapes) + sum(unreadable.values()),
         "unreadable": dict(unreadable),
         "shapes": described,
         "verdicts": values,
@@ -105,8 +107,8 @@ def _shapes(path: Path) -> tuple[list[_Found], Counter[str]]:
             continue
         key = (frozenset(record), shape_key(dict(sorted(record.items()))))
         known = found.get(key)
-        found[key] = known._replace(count=known.count + 1) if known else _Found(1, line, record)
-    return sorted(found.values(), key=lambda one: (-one.count, one.first_line)), unreadable
+        found[key] = known._replace(records=known.records + 1) if known else _Found(1, line, record)
+    return sorted(found.values(), key=lambda one: (-one.records, one.first_line)), unreadable
 
 
 def _describe(found: _Found, config: KTODataConfig, registry: Registry) -> dict[str, Any]:
@@ -123,7 +125,12 @@ def _describe(found: _Found, config: KTODataConfig, registry: Registry) -> dict[
             except (PluginError, ValueError) as error:
                 failed.append({"format": name, "error": str(error)})
     claims = [
-        {"format": one.name, "score": claim.score, "reason": claim.reason, "configured": one.name in configured}
+        {
+            "format": one.name,
+            "score": claim.score,
+            "reason": claim.reason,
+            "configured": one.name in configured,
+        }
         for one, claim in Detector(asked, columns).claims(found.record)
     ]
     try:
@@ -133,7 +140,7 @@ def _describe(found: _Found, config: KTODataConfig, registry: Registry) -> dict[
         failed.append({"format": "", "error": str(error)})
     kinds = {key: kind + _items(shape.items.get(key)) for key, kind in shape.kinds.items()}
     return {
-        "records": found.count,
+        "records": found.records,
         "first_line": found.first_line,
         "columns": kinds,
         "detected": detected,
@@ -216,7 +223,9 @@ def _show(result: dict[str, Any]) -> None:
     for reason, count in result["unreadable"].items():
         output.warn(f"{count} records cannot be read: {reason}")
     for number, shape in enumerate(result["shapes"][:_VALUES], start=1):
-        columns = ", ".join(f"{output.safe(key, 60)} ({output.safe(kind, 200)})" for key, kind in shape["columns"].items())
+        columns = ", ".join(
+            f"{output.safe(key, 60)} ({output.safe(kind, 200)})" for key, kind in shape["columns"].items()
+        )
         output.say(f"\nshape {number}: {shape['records']} records, first on line {shape['first_line']}")
         output.say(f"  columns: {columns}")
         output.say(f"  read as: {shape['detected'] or 'nothing'}", style="green" if shape["detected"] else "red")

@@ -86,7 +86,13 @@ def main(args: list[str] | None = None) -> None:
     except KtoFormatsError as error:
         status = EXIT_USAGE if isinstance(error, ConfigError) else EXIT_DATA
         status = EXIT_PLUGIN if isinstance(error, PluginError) else status
-        _fail(str(error), status, as_json=as_json, kind=type(error).__name__, report=getattr(error, "report", None))
+        _fail(
+            str(error),
+            status,
+            as_json=as_json,
+            kind=type(error).__name__,
+            report=getattr(error, "report", None),
+        )
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away; that is its right
         sys.exit(0)

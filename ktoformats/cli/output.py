@@ -47,7 +47,9 @@ def warn(text: object) -> None:
 
 def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: int = 0) -> None:
     """Print a table; the last `numbers` columns are aligned to the right."""
-    made = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    made = Table(
+        title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
     for position, heading in enumerate(headings):
         right = position >= len(headings) - numbers
         made.add_column(Text(heading, style="bold"), justify="right" if right else "left", overflow="fold")

@@ -15,7 +15,7 @@ from ktoformats.errors import ConfigError
 from ktoformats.feedback import BAD, GOOD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from ktoformats.store.build import Progress
     from ktoformats.store.report import Report
@@ -26,13 +26,20 @@ format_option = click.option(
     "formats",
     multiple=True,
     metavar="NAME",
-    help="Read with this format; may be repeated. Replaces the configured set (`default` names the first-party five).",
+    help="Read with this format; may be repeated. Replaces the configured set (`default`: the first-party ones).",
 )
 set_option = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a field of the data section; values are YAML."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a field of the data section; values are YAML.",
 )
 config_option = click.option(
-    "--config", "config_file", type=click.Path(path_type=Path), help="A configuration file (see `ktoformats config init`)."
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="A configuration file (see `ktoformats config init`).",
 )
 
 
@@ -79,31 +86,40 @@ def progress(total_bytes: int, *, shown: bool) -> Iterator[Progress | None]:
     if not shown or not bar_console.is_terminal:
         yield None
         return
-    from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
     with Bar(*columns, console=bar_console, transient=True) as bar:
-        yield _reporter(bar, bar.add_task("reading", total=total_bytes, rate=""))
+        yield _Reporter(bar, bar.add_task("reading", total=total_bytes, rate=""))
 
 
-def _reporter(bar: Any, task: Any) -> Callable[[str, int, int], None]:
-    state = {"records": 0, "done": 0, "source": "", "inside": 0}
+class _Reporter:
+    """Moves a progress bar."""
 
-    def report(source: str, records: int, bytes_read: int) -> None:
-        if source != state["source"]:
-            state["done"] += state["inside"]
-            state["source"], state["inside"] = source, 0
-        state["records"] += records
-        state["inside"] = max(state["inside"], bytes_read)
-        elapsed = bar.tasks[0].elapsed or 1e-9
-        bar.update(
-            task,
-            completed=state["done"] + state["inside"],
+    def __init__(self, bar: Any, task: Any) -> None:
+        self._bar, self._task = bar, task
+        self._source = ""
+        self._records = self._done = self._inside = 0
+
+    def __call__(self, source: str, records: int, bytes_read: int) -> None:
+        if source != self._source:
+            self._done += self._inside
+            self._source, self._inside = source, 0
+        self._records += records
+        self._inside = max(self._inside, bytes_read)
+        elapsed = self._bar.tasks[0].elapsed or 1e-9
+        self._bar.update(
+            self._task,
+            completed=self._done + self._inside,
             description=output.safe(Path(source).name, 40),
-            rate=f"{state['records']:,} records, {state['records'] / elapsed:,.0f}/s",
+            rate=f"{self._records:,} records, {self._records / elapsed:,.0f}/s",
         )
-
-    return report
 
 
 def closing_table(report: Report) -> None:
@@ -121,7 +137,11 @@ def closing_table(report: Report) -> None:
     rows += _by_reason("answers unused", total.candidates_unjudged)
     for stage, reasons in report.dropped_by().items():
         rows += [
-            (f"dropped by {stage}", f"{reason} ({labels[GOOD]} good, {labels[BAD]} bad)", sum(labels.values()))
+            (
+                f"dropped by {stage}",
+                f"{reason} ({labels[GOOD]} good, {labels[BAD]} bad)",
+                sum(labels.values()),
+            )
             for reason, labels in reasons.items()
         ]
     rows += [("kept", GOOD, report.kept[GOOD]), ("", BAD, report.kept[BAD])]

@@ -45,7 +45,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def _refuse(self, message: str) -> None:
-        raise yaml.composer.ComposerError(None, None, message, self.peek_event().start_mark)
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        raise yaml.composer.ComposerError(None, None, message, event.start_mark)
 
 
 def parse_yaml(text: str, name: str) -> Any:

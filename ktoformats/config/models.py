@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ktoformats.errors import ConfigError
 from ktoformats.config.files import read_yaml
+from ktoformats.errors import ConfigError
 from ktoformats.plugin.registry import suggest
 from ktoformats.plugin.row import Columns
 from ktoformats.plugin.scale import Scale
@@ -17,6 +17,17 @@ from ktoformats.plugin.scale import Scale
 Sources = str | PathLike[str] | list[str | PathLike[str]]
 PluginChoice = str | dict[str, dict[str, Any]]
 """A plugin's name, or its name with its options: `{likert: {scale: {...}}}`."""
+
+
+ARABIC_LABELS: Final[dict[str, Literal["good", "bad"]]] = {
+    "جيد": "good",
+    "ممتاز": "good",
+    "مقبول": "good",
+    "سيء": "bad",
+    "ضعيف": "bad",
+    "مرفوض": "bad",
+}
+"""The specification's mapping."""
 
 
 class Section(BaseModel):
@@ -73,32 +84,43 @@ class BasePreferenceConfig(Section):
     # Columns
     prompt_column: str = Field("prompt", description="Text, or a list of messages.")
     system_column: str = Field("system", description="Text of the system message.")
-    conversation_column: str = Field("conversation", description="Messages before the answer, or [user, assistant] pairs.")
+    conversation_column: str = Field(
+        "conversation", description="Messages before the answer, or [user, assistant] pairs."
+    )
     messages_column: str = Field("messages", description="Messages that end in the judged answer.")
     tools_column: str = Field("tools", description="Tools offered to the assistant.")
     keep: list[str] = Field(default_factory=list, description="Columns carried along to every sample, under `kept`.")
 
     # Plugins
-    formats: list[PluginChoice] = Field(["default"], min_length=1, description="The exact set of formats; `default` is the first-party five.")
+    formats: list[PluginChoice] = Field(
+        ["default"], min_length=1, description="The exact set of formats; `default` is the first-party five."
+    )
     scales: dict[str, str | Scale | dict[str, Any]] = Field(
         default_factory=dict,
         description="Verdict column to label plugin: its name, {name: {options}}, or a scale written out.",
     )
     quality: PluginChoice = Field("form", description="What scores `response_quality`.")
     utility: PluginChoice = Field("prospect", description="What computes `utility_score`.")
-    filters: list[PluginChoice] = Field(["length", "quality", "utility"], description="What drops samples, in this order.")
+    filters: list[PluginChoice] = Field(
+        ["length", "quality", "utility"], description="What drops samples, in this order."
+    )
 
     # Bounds, in characters
-    min_prompt_length: int = Field(1, ge=0, description="Counted without surrounding white space; 0 allows an empty prompt.")
+    min_prompt_length: int = Field(
+        1, ge=0, description="Counted without surrounding white space; 0 allows an empty prompt."
+    )
     max_prompt_length: int = Field(100_000, ge=1)
-    min_response_length: int = Field(1, ge=0, description="Counted without surrounding white space; 0 allows an empty response.")
+    min_response_length: int = Field(
+        1, ge=0, description="Counted without surrounding white space; 0 allows an empty response."
+    )
     max_response_length: int = Field(100_000, ge=1)
     min_response_quality: float | None = Field(None, ge=0, le=1, description="No cut unless set.")
     reasoning: Literal["keep", "strip", "reject"] = Field(
         "keep", description="What happens to <think> blocks and reasoning_content of an answer."
     )
     verdict_conflict: Literal["reject", "first"] = Field(
-        "reject", description="Two verdict columns of one record that disagree: reject it, or let the first decide."
+        "reject",
+        description="Two verdict columns of one record that disagree: reject it, or let the first decide.",
     )
 
     # Building
@@ -107,7 +129,9 @@ class BasePreferenceConfig(Section):
     streaming: bool = Field(False, description="Build in bounded memory; the dataset is memory-mapped.")
     buffer_size: int = Field(10_000, ge=1, description="With streaming: samples held in memory while building.")
     lazy_loading: bool = Field(False, description="Leave samples on disk, decode them on access.")
-    max_samples_in_memory: int | None = Field(None, ge=1, description="From this many samples on, leave them on disk.")
+    max_samples_in_memory: int | None = Field(
+        None, ge=1, description="From this many samples on, leave them on disk."
+    )
 
     # Accounting
     strict: bool = Field(False, description="Make warnings about the data errors.")
@@ -117,7 +141,9 @@ class BasePreferenceConfig(Section):
     )
     max_rejected: int = Field(100, ge=0, description="The budget: a file may lose this many records ...")
     max_rejected_share: float = Field(0.01, ge=0, le=1, description="... or this share; past both the build stops.")
-    rejects_file: Path | None = Field(None, description="Where quarantined records go: JSON Lines. `{split}` is replaced.")
+    rejects_file: Path | None = Field(
+        None, description="Where quarantined records go: JSON Lines. `{split}` is replaced."
+    )
     require_both_labels: bool = Field(True, description="One label class in the train split is an error.")
 
     @field_validator("formats", "filters")
@@ -167,7 +193,9 @@ class KTODataConfig(BasePreferenceConfig):
     )
     ranking_ties: Literal["reject", "allow"] = "reject"
     ranking_good_to: int = Field(1, ge=1, description="With `threshold`: places 1 to this one are good ...")
-    ranking_bad_from: int | None = Field(None, ge=2, description="... and places from this one on are bad (default: all others).")
+    ranking_bad_from: int | None = Field(
+        None, ge=2, description="... and places from this one on are bad (default: all others)."
+    )
 
     # Label balancing
     balance_labels: bool = True
@@ -184,14 +212,7 @@ class KTODataConfig(BasePreferenceConfig):
 
     # Arabic-specific
     arabic_label_mapping: dict[str, Literal["good", "bad"]] = Field(
-        default_factory=lambda: {
-            "جيد": "good",
-            "ممتاز": "good",
-            "مقبول": "good",
-            "سيء": "bad",
-            "ضعيف": "bad",
-            "مرفوض": "bad",
-        },
+        default_factory=lambda: dict(ARABIC_LABELS),
         description="Words of the label, score and preference columns.",
     )
 

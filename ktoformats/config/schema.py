@@ -47,5 +47,12 @@ def _choices(registry: Registry, kind: str, definitions: dict[str, Any], failure
             continue
         definitions.update(options.pop("$defs", {}))
         names.append(name)
-        choices.append({"type": "object", "properties": {name: options}, "required": [name], "additionalProperties": False})
+        choices.append(
+            {
+                "type": "object",
+                "properties": {name: options},
+                "required": [name],
+                "additionalProperties": False,
+            }
+        )
     return [{"enum": names}, *choices]

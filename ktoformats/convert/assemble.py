@@ -58,7 +58,8 @@ def assemble(config: KTODataConfig, registry: Registry) -> Assembly:
         columns=columns,
     )
     filters = tuple(
-        NamedFilter(split_choice(choice)[0], cast("Filter", maker.make("filter", choice))) for choice in config.filters
+        NamedFilter(split_choice(choice)[0], cast("Filter", maker.make("filter", choice)))
+        for choice in config.filters
     )
     return Assembly(pipeline, filters, maker.used)
 
@@ -112,7 +113,9 @@ class _Maker:
         for one in found:
             self.used.setdefault("format", {})[one.name] = one.owner
         return [
-            NamedFormat(one.name, cast("Format", _with_inherited(self._registry.load_found(one).cls, self._inherited)))
+            NamedFormat(
+                one.name, cast("Format", _with_inherited(self._registry.load_found(one).cls, self._inherited))
+            )
             for one in found
         ]
 

@@ -36,7 +36,11 @@ def shape_key(record: dict[str, Any]) -> Hashable:
     """A hashable that two records share exactly when `shape_of` cannot tell them apart (key order aside)."""
     types = tuple(map(type, record.values()))
     if list in types or dict in types:
-        return (tuple(record), types, tuple(_inner_key(v) for v in record.values() if type(v) in (list, dict)))
+        return (
+            tuple(record),
+            types,
+            tuple(_inner_key(v) for v in record.values() if type(v) in (list, dict)),
+        )
     return (tuple(record), types)
 
 
@@ -115,7 +119,8 @@ class Detector:
         if len(winners) > 1:
             names = " and ".join(sorted(one.name for one in winners))
             raise AmbiguousFormatError(
-                f"a record with keys {_shown_keys(shape)} is claimed by {names}; choose one under `formats:` (or --format)"
+                f"a record with keys {_shown_keys(shape)} is claimed by {names}; "
+                "choose one under `formats:` (or --format)"
             )
         return winners[0]
 

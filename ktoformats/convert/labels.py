@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ktoformats.errors import KTOLabelError
 from ktoformats.plugin.kinds import Labels
-from ktoformats.plugin.scale import Scale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ktoformats.plugin.scale import Scale
 
 _MEMO_LIMIT = 20_000
 _SCALARS = frozenset({str, int, float, bool})

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 _VALUES_REMEMBERED: Final = 50
-_COUNTERS: Final = ("without_verdict", "rejected", "formats", "candidates_lost", "candidates_unjudged", "notices")
+_COUNTERS: Final = (
+    "without_verdict",
+    "rejected",
+    "formats",
+    "candidates_lost",
+    "candidates_unjudged",
+    "notices",
+)
 _SUMS: Final = ("lines", "blank", "used", "samples")
 
 
@@ -37,7 +44,7 @@ class UnknownValue(NamedTuple):
 
     field: str
     value: str
-    count: int
+    records: int
     first_line: int
 
 
@@ -84,9 +91,7 @@ class FileAccount:
     @property
     def balanced(self) -> bool:
         """Whether the accounting law holds."""
-        return self.lines == (
-            self.blank + self.used + self.without_verdict.total() + self.rejected.total()
-        )
+        return self.lines == (self.blank + self.used + self.without_verdict.total() + self.rejected.total())
 
     def to_json(self) -> dict[str, Any]:
         """The account as plain JSON values, counters sorted by count."""
@@ -99,15 +104,19 @@ class FileAccount:
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> FileAccount:
         """Rebuild an account from `to_json`."""
-        account = cls(**{name: plain[name] for name in _SUMS}, **{name: Counter(plain[name]) for name in _COUNTERS})
+        account = cls()
+        for name in _SUMS:
+            setattr(account, name, plain[name])
+        for name in _COUNTERS:
+            getattr(account, name).update(plain[name])
         for one in plain["unknown_values"]:
-            account.unknown_values[one["field"], one["value"]] = (one["count"], one["first_line"])
+            account.unknown_values[one["field"], one["value"]] = (one["records"], one["first_line"])
         return account
 
     def unknowns(self) -> list[UnknownValue]:
         """Unreadable verdict values, the most frequent first."""
         values = [UnknownValue(*key, *value) for key, value in self.unknown_values.items()]
-        return sorted(values, key=lambda one: (-one.count, one.first_line, one.value))
+        return sorted(values, key=lambda one: (-one.records, one.first_line, one.value))
 
 
 class Ledger:

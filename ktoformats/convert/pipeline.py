@@ -7,7 +7,6 @@ and one append; everything after works on columns.
 
 from __future__ import annotations
 
-from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -37,7 +36,10 @@ BATCH_ROWS: Final = 512
 UNDEFINED_QUALITY: Final = 0.5
 _HEAD: Final = 200
 _POSITION = {name: number for number, name in enumerate(SCHEMA.names)}
-_dumps: Final = partial(orjson.dumps, default=str)
+
+
+def _dumps(value: Any) -> bytes:
+    return orjson.dumps(value, default=str)
 
 
 class Converted(NamedTuple):
@@ -123,7 +125,8 @@ class Pipeline:
         except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
             # the plugin tripped over the record: that record is lost, with the plugin named
             raise RecordError(
-                "wrong_type", f"format {found.name!r} cannot read the record ({type(error).__name__}: {error})"
+                "wrong_type",
+                f"format {found.name!r} cannot read the record ({type(error).__name__}: {error})",
             ) from error
 
     def _enter(
@@ -187,9 +190,7 @@ class _Run:
         self.account.rejected[error.reason] += 1
         if isinstance(error, KTOLabelError) and error.reason in ("label_unrecognised", "out_of_scale"):
             self.account.note_unknown(error.field, error.message[:_HEAD], line)
-        self.rejects.append(
-            Reject(self.source, line, offset, error.reason, error.field, error.message, _head(raw))
-        )
+        self.rejects.append(Reject(self.source, line, offset, error.reason, error.field, error.message, _head(raw)))
 
 
 def _head(raw: Any) -> str:
@@ -198,7 +199,7 @@ def _head(raw: Any) -> str:
             raw = _dumps(raw)
         except TypeError:
             raw = repr(raw).encode(errors="replace")
-    return raw[:_HEAD].decode("utf-8", "replace")
+    return bytes(raw[:_HEAD]).decode("utf-8", "replace")
 
 
 def _sample(one: Candidate, format_name: str, source: str, line: int, kept: str) -> tuple[Any, ...]:
@@ -287,4 +288,3 @@ def _checked(values: Any, rows: int, plugin: object, *, finite: bool) -> np.ndar
     if np.isinf(array).any() or (finite and np.isnan(array).any()):
         raise PluginContractError(f"{type(plugin).__name__} returned a value that is not finite")
     return array
-

@@ -28,7 +28,26 @@ if TYPE_CHECKING:
     from ktoformats.convert.labels import LabelReader, Verdict
 
 _THINK: Final = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
-_INVISIBLE: Final = "".join(map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x1680, *range(0x2000, 0x200E), 0x2028, 0x2029, 0x202F, 0x205F, 0x2060, 0x3000, 0xFEFF)))
+_INVISIBLE: Final = "".join(
+    map(
+        chr,
+        (
+            *range(9, 14),
+            *range(28, 33),
+            0x85,
+            0xA0,
+            0x1680,
+            *range(0x2000, 0x200E),
+            0x2028,
+            0x2029,
+            0x202F,
+            0x205F,
+            0x2060,
+            0x3000,
+            0xFEFF,
+        ),
+    )
+)
 """White space and zero-width characters: a text of these alone is empty."""
 
 
@@ -207,10 +226,12 @@ def _answer(
     """Context, text, reasoning and tool calls of one answer; raises RecordError when it is damaged."""
     if isinstance(response, BaseException):
         raise response
-    text, reasoning, calls = response, "", ""
+    reasoning = calls = ""
     if isinstance(response, Response):
         text, reasoning, calls = response.text, response.reasoning, response.tool_calls
         context = response.context or context
+    else:
+        text = response
     if context is None:
         raise RecordError("missing_field", "the answer has no prompt, neither beside it nor in it", field="prompt")
     if policy.reasoning != "keep" and (reasoning or "<think>" in text):
@@ -225,7 +246,9 @@ def _answer(
 
 def _without_reasoning(text: str, policy: Policy, outcome: Outcome) -> str:
     if policy.reasoning == "reject":
-        raise RecordError("reasoning_refused", "the answer holds reasoning and `reasoning: reject` is set", field="response")
+        raise RecordError(
+            "reasoning_refused", "the answer holds reasoning and `reasoning: reject` is set", field="response"
+        )
     outcome.notices["reasoning_stripped"] += 1
     return _THINK.sub("", text)
 
@@ -271,7 +294,9 @@ def _places(fact: Ranked, policy: Policy) -> list[tuple[int, int]]:
     """(place, index) of every response, best first; places count from 1."""
     if len(fact.ranks) != len(fact.responses):
         raise RecordError(
-            "length_mismatch", f"{len(fact.ranks)} ranks for {len(fact.responses)} responses", field=fact.field
+            "length_mismatch",
+            f"{len(fact.ranks)} ranks for {len(fact.responses)} responses",
+            field=fact.field,
         )
     ranks = [_exact(rank, fact.field) for rank in fact.ranks]
     distinct = sorted(set(ranks), reverse=fact.best == "high")
@@ -279,7 +304,9 @@ def _places(fact: Ranked, policy: Policy) -> list[tuple[int, int]]:
     permutation = low in (0, 1) and sorted(ranks) == list(range(low, low + count))
     if len(distinct) != count and policy.ranking_ties == "reject" and len(distinct) > 1:
         raise RecordError(
-            "bad_ranking", f"ranks {fact.ranks!r:.60} hold ties; ranking_ties: allow reads them", field=fact.field
+            "bad_ranking",
+            f"ranks {fact.ranks!r:.60} hold ties; ranking_ties: allow reads them",
+            field=fact.field,
         )
     if len(distinct) == count and not permutation:
         raise RecordError(

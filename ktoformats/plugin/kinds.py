@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -10,7 +11,6 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from ktoformats.feedback import GOOD
-
 from ktoformats.plugin.scale import Reading, Scale
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Claim(NamedTuple):
     reason: str
 
 
-class Shape(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Shape:
     """What detection may look at: the keys of a record and the types behind them, never the values."""
 
     kinds: Mapping[str, str]
@@ -47,7 +48,7 @@ class Shape(NamedTuple):
     items: Mapping[str, frozenset[str]]
     """List column to the union of its items' keys; object column to its keys."""
     columns: Columns
-    item_kinds: Mapping[str, frozenset[str]] = {}
+    item_kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """List column to the kinds of its items."""
 
     def __contains__(self, column: object) -> bool:

@@ -37,7 +37,7 @@ _FOLDS: Final = str.maketrans(
         "٫": ".",
         "٬": "",
         **dict.fromkeys("⁄∕", "/"),
-        **dict.fromkeys("−–—", "-"),  # noqa: RUF001 - the signs people type for minus
+        **dict.fromkeys("−–—", "-"),
         "،": ",",
         "؛": ";",
         "؟": "?",
@@ -60,9 +60,7 @@ def normalize_label(text: str) -> str:
         c for c in text if unicodedata.category(c) not in _DROPPED_CATEGORIES and ord(c) not in _SKIN_TONES
     )
     text = text.translate(_FOLDS)
-    text = "".join(
-        str(unicodedata.decimal(c)) if c > "9" and unicodedata.category(c) == "Nd" else c for c in text
-    )
+    text = "".join(str(unicodedata.decimal(c)) if c > "9" and unicodedata.category(c) == "Nd" else c for c in text)
     return re.sub(r"[\s_]+", " ", text).strip()
 
 
@@ -78,7 +76,20 @@ def label_key(text: str) -> str:
 
 _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "excellent": (
-        *"ممتاز امتياز ممتاز+ رائع روعة مذهل عظيم متفوق excellent great بطل جامد".split(),
+        *[
+            "ممتاز",
+            "امتياز",
+            "ممتاز+",
+            "رائع",
+            "روعة",
+            "مذهل",
+            "عظيم",
+            "متفوق",
+            "excellent",
+            "great",
+            "بطل",
+            "جامد",
+        ],
         "ممتاز جدا",
         "رائع جدا",
     ),
@@ -87,34 +98,85 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
         *("كويس جدا", "حلو جدا", "كتير منيح", "زين مرة"),
     ),
     "good": (
-        *"جيد حسن كويس زين مزيان باهي منيح مليح حلو تمام طيب بهي good عال".split(),
+        *[
+            "جيد",
+            "حسن",
+            "كويس",
+            "زين",
+            "مزيان",
+            "باهي",
+            "منيح",
+            "مليح",
+            "حلو",
+            "تمام",
+            "طيب",
+            "بهي",
+            "good",
+            "عال",
+        ],
         "فوق المتوسط",
         "أعلى من المتوسط",
     ),
     "fair": (
-        *"مقبول acceptable fair ماشي".split(),
+        *["مقبول", "acceptable", "fair", "ماشي"],
         *("نص نص", "لا بأس", "لا بأس به", "لابأس", "لابأس به", "مش بطال"),
     ),
     "average": (
-        *"متوسط عادي وسط محايد متردد معدل average neutral".split(),
+        *["متوسط", "عادي", "وسط", "محايد", "متردد", "معدل", "average", "neutral"],
         *("إلى حد ما", "لا أوافق ولا أعارض", "غير متأكد"),
     ),
     "weak": (
-        *"ضعيف ركيك weak poor".split(),
+        *["ضعيف", "ركيك", "weak", "poor"],
         *("دون المتوسط", "دون المعدل", "تحت المتوسط", "دون المستوى", "يحتاج تحسين", "يحتاج إلى تحسين"),
     ),
     "very_weak": ("ضعيف جدا", "very poor"),
-    "bad": (*"سيء رديء وحش خايب خايس زفت زبالة bad".split(), "سوء"),
+    "bad": (*["سيء", "رديء", "وحش", "خايب", "خايس", "زفت", "زبالة", "bad"], "سوء"),
     "very_bad": ("سيء جدا", "رديء جدا", "terrible", "very bad"),
-    "fail": (*"راسب ساقط فاشل مرفوض fail".split(), "غير مجتاز", "غير مقبول"),
-    "pass": tuple("ناجح مجتاز نجاح pass".split()),
+    "fail": (*["راسب", "ساقط", "فاشل", "مرفوض", "fail"], "غير مجتاز", "غير مقبول"),
+    "pass": ("ناجح", "مجتاز", "نجاح", "pass"),
     "yes": (
-        *"نعم ايوه ايوا أجل اي بلى صح صحيح yes true موافق أوافق أتفق إيجابي ايجابية positive".split(),
-        *"مفيد أعجبني راض راضي مرضي حقيقي 👍 ✅ ✔ ✓ 😊".split(),
+        *[
+            "نعم",
+            "ايوه",
+            "ايوا",
+            "أجل",
+            "اي",
+            "بلى",
+            "صح",
+            "صحيح",
+            "yes",
+            "true",
+            "موافق",
+            "أوافق",
+            "أتفق",
+            "إيجابي",
+            "ايجابية",
+            "positive",
+        ],
+        *["مفيد", "أعجبني", "راض", "راضي", "مرضي", "حقيقي", "👍", "✅", "✔", "✓", "😊"],
         *("نعم نعم", "good answer"),
     ),
     "no": (
-        *"لا لأ كلا خطأ خطا غلط خاطئ no false أعارض سلبي سلبية negative أرفض 👎 ❌ ✗ ✘".split(),
+        *[
+            "لا",
+            "لأ",
+            "كلا",
+            "خطأ",
+            "خطا",
+            "غلط",
+            "خاطئ",
+            "no",
+            "false",
+            "أعارض",
+            "سلبي",
+            "سلبية",
+            "negative",
+            "أرفض",
+            "👎",
+            "❌",
+            "✗",
+            "✘",
+        ],
         *("غير موافق", "لا أوافق", "لا أتفق", "أختلف", "غير مفيد", "لم يعجبني", "لا يعجبني"),
         *("غير راض", "غير راضي", "غير صحيح", "غير مرضي", "غير مرض"),
     ),
@@ -155,7 +217,9 @@ def index_words(groups: dict[str, tuple[str, ...]]) -> dict[str, str]:
 
 
 LEXICON: Final = index_words(_WORDS)
-_NEGATORS: Final = frozenset(map(label_key, "غير ليس ليست مش مو مب موب ما مهوب ماهو ماهي".split()))
+_NEGATORS: Final = frozenset(
+    map(label_key, ["غير", "ليس", "ليست", "مش", "مو", "مب", "موب", "ما", "مهوب", "ماهو", "ماهي"])
+)
 
 
 class Grade(NamedTuple):
@@ -260,8 +324,9 @@ def _read_digits(folded: str) -> Score | None:
     if match := _PERCENT_OR_NUMBER.fullmatch(folded):
         percent = match[1] or match[3]
         return Score(float(match[2]), _PERCENT if percent else None)
+    flags: tuple[str, ...] = ()
     if match := _FRACTION.fullmatch(folded):
-        value, maximum, flags = float(match[1]), float(match[2]), ()
+        value, maximum = float(match[1]), float(match[2])
         if value > maximum and value in _MAXIMA_FIRST:
             value, maximum, flags = maximum, value, ("reversed",)
         return Score(value, maximum, flags) if 0 <= value <= maximum and maximum > 0 else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
@@ -22,7 +21,7 @@ from ktoformats.plugin.discovery import ALLOW_VARIABLE, Found, discover
 from ktoformats.plugin.kinds import GROUPS, KINDS, Plugin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class Loaded(NamedTuple):
@@ -87,7 +86,7 @@ class Registry:
         """Import one discovered plugin; see `load` for what it raises."""
         if not one.allowed:
             message = f"{one.kind} plugin {one.name!r} of {one.owner} is blocked: it is not named in {ALLOW_VARIABLE}"
-            raise PluginLoadError(message, kind=one.kind, name=one.name)
+            raise PluginLoadError(message, kind=one.kind, plugin=one.name)
         if one in self._failed:
             raise self._failed[one]
         if one not in self._loaded:
@@ -154,7 +153,7 @@ class Registry:
 
     def _resolve(self, kind: str, name: str) -> Found:
         if kind not in GROUPS:
-            raise PluginNotFoundError(f"no kind {kind!r}; kinds are {', '.join(GROUPS)}", kind=kind, name=name)
+            raise PluginNotFoundError(f"no kind {kind!r}; kinds are {', '.join(GROUPS)}", kind=kind, plugin=name)
         candidates = self._rivals(kind, name)
         if not candidates:
             names = self.names(kind)
@@ -162,12 +161,12 @@ class Registry:
                 f"no {kind} plugin is called {name!r}{suggest(name, names)}; "
                 f"installed are: {', '.join(names) or 'none'}",
                 kind=kind,
-                name=name,
+                plugin=name,
             )
         if len(candidates) > 1:
             owners = " and ".join(one.owner for one in candidates)
             raise PluginConflictError(
-                f"{kind} {name!r} is registered by {owners}; uninstall one of them", kind=kind, name=name
+                f"{kind} {name!r} is registered by {owners}; uninstall one of them", kind=kind, plugin=name
             )
         return candidates[0]
 
@@ -175,26 +174,27 @@ class Registry:
         label = f"{one.kind} plugin {one.name!r} of {one.owner}"
         try:
             module = one.entry_point.load()
-        except Exception as error:  # noqa: BLE001 - whatever a stranger's module raises, the others go on
+        except Exception as error:
             message = f"{label} cannot be imported ({type(error).__name__}: {error})"
             if isinstance(error, ModuleNotFoundError) and error.name and error.name != one.module:
                 message += f"; install what it needs (pip install {error.name}) or uninstall {one.distribution}"
-            raise PluginLoadError(message, kind=one.kind, name=one.name) from error
+            raise PluginLoadError(message, kind=one.kind, plugin=one.name) from error
         try:
             if not self._manager.is_registered(module):
                 self._manager.register(module)
                 self._manager.check_pending()
             caller = self._manager.subset_hook_caller(
-                "ktoformats_plugins", [plugin for plugin in self._manager.get_plugins() if plugin is not module]
+                "ktoformats_plugins",
+                [plugin for plugin in self._manager.get_plugins() if plugin is not module],
             )
             classes = [cls for result in caller() for cls in _listed(result, label, one)]
         except PluginError:
             self._forget(module)
             raise
-        except Exception as error:  # noqa: BLE001 - a misspelt hook, a hook that raises
+        except Exception as error:
             self._forget(module)
             message = f"{label} cannot be registered ({type(error).__name__}: {error})"
-            raise PluginLoadError(message, kind=one.kind, name=one.name) from error
+            raise PluginLoadError(message, kind=one.kind, plugin=one.name) from error
         return Loaded(one, self._only_class(one, classes, label))
 
     def _forget(self, module: object) -> None:
@@ -205,20 +205,19 @@ class Registry:
         own = [cls for cls in classes if issubclass(cls, KINDS[one.kind])]
         if len(own) != 1:
             seen = ", ".join(cls.__name__ for cls in own) or "none"
-            message = (
-                f"{label}: its hook ktoformats_plugins must return exactly one {KINDS[one.kind].__name__} class, got {seen}"
-            )
-            raise PluginContractError(message, kind=one.kind, name=one.name)
+            wanted = KINDS[one.kind].__name__
+            message = f"{label}: its hook ktoformats_plugins must return exactly one {wanted} class, got {seen}"
+            raise PluginContractError(message, kind=one.kind, plugin=one.name)
         if abstract := sorted(getattr(own[0], "__abstractmethods__", ())):
             message = f"{label}: class {own[0].__name__} lacks {', '.join(abstract)}"
-            raise PluginContractError(message, kind=one.kind, name=one.name)
+            raise PluginContractError(message, kind=one.kind, plugin=one.name)
         return own[0]
 
 
 def _listed(result: object, label: str, one: Found) -> list[type[Plugin]]:
     if not isinstance(result, list) or not all(isinstance(cls, type) and issubclass(cls, Plugin) for cls in result):
         message = f"{label}: its hook ktoformats_plugins must return a list of plugin classes, got {result!r:.80}"
-        raise PluginContractError(message, kind=one.kind, name=one.name)
+        raise PluginContractError(message, kind=one.kind, plugin=one.name)
     return result
 
 

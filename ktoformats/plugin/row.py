@@ -9,6 +9,7 @@ from ktoformats.feedback import Context, Message, Response
 from ktoformats.plugin.turns import MAX_TURNS, answer_of, as_json, context_of, read_messages
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import Iterator
 
 
@@ -52,7 +53,7 @@ class Row:
     def __init__(self, record: Any, columns: Columns) -> None:
         self.record = record
         self.columns = columns
-        self.notices: list[str] = []
+        self.notices: builtins.list[str] = []
         """Codes of changes worth counting, such as `trailing_answer`."""
 
     def __contains__(self, field: str) -> bool:
@@ -77,7 +78,7 @@ class Row:
             raise self._missing(field)
         raise wrong_type(field, value, "a text")
 
-    def list(self, field: str) -> list[Any]:
+    def list(self, field: str) -> builtins.list[Any]:
         """The value of a required list field."""
         value = self[field]
         if type(value) is list:
@@ -123,7 +124,9 @@ class Row:
         if turns and turns[-1].role == "user":
             if turns[-1].content != prompt:
                 raise RecordError(
-                    "prompt_mismatch", f"ends in another user turn than the prompt {prompt[:60]!r}", field=field
+                    "prompt_mismatch",
+                    f"ends in another user turn than the prompt {prompt[:60]!r}",
+                    field=field,
                 )
         else:
             turns = [*turns, Message("user", prompt)]
@@ -134,7 +137,9 @@ class Row:
             return context
         if context.system:
             raise RecordError(
-                "prompt_mismatch", f"the system message differs from column {self.columns.system!r}", field=field
+                "prompt_mismatch",
+                f"the system message differs from column {self.columns.system!r}",
+                field=field,
             )
         return context._replace(system=system)
 
@@ -146,13 +151,15 @@ class Row:
             raise wrong_type(self.columns.system, value, "a text")
         return value
 
-    def dialogue(self, field: str) -> tuple[str, list[Message]]:
+    def dialogue(self, field: str) -> tuple[str, builtins.list[Message]]:
         """The system text and the turns of a conversation column."""
         found, turns = read_messages(self[field], field)
         system = self._system()
         if system and found and system != found:
             raise RecordError(
-                "prompt_mismatch", f"the system message differs from column {self.columns.system!r}", field=field
+                "prompt_mismatch",
+                f"the system message differs from column {self.columns.system!r}",
+                field=field,
             )
         return found or system, turns
 
@@ -199,7 +206,9 @@ def wrong_type(field: str, value: Any, expected: str) -> RecordError:
         return null_field(field)
     shown = repr(value)
     shown = shown if len(shown) <= 60 else shown[:57] + "..."  # noqa: PLR2004 - the head is enough to know it by
-    return RecordError("wrong_type", f"expected {expected}, got {_TYPE_NAMES.get(type(value), '?')} {shown}", field=field)
+    return RecordError(
+        "wrong_type", f"expected {expected}, got {_TYPE_NAMES.get(type(value), '?')} {shown}", field=field
+    )
 
 
 def null_field(field: str) -> RecordError:

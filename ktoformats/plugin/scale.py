@@ -7,14 +7,14 @@ academic one.
 from __future__ import annotations
 
 import math
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from ktoformats.errors import KTOLabelError
 from ktoformats.plugin import lexicon
-from ktoformats.plugin.lexicon import Score, label_key, read_grade, read_score
+from ktoformats.plugin.lexicon import Score, read_grade, read_score
 
 _PERCENT = 100.0
 
@@ -163,7 +163,8 @@ class Scale(BaseModel):
             raise self._unrecognised(cell)
         if not agrees:
             raise KTOLabelError(
-                "contradictory_verdicts", f"{_shown(cell)}: the number and the word disagree on scale {self.name!r}"
+                "contradictory_verdicts",
+                f"{_shown(cell)}: the number and the word disagree on scale {self.name!r}",
             )
 
     def _at(self, value: float, flags: tuple[str, ...] = ()) -> Reading:
@@ -225,5 +226,3 @@ def scale_of(name: str, grades: str, *, good_from: int, bad_to: int, **options: 
     options.setdefault("high", float(len(split) - 1))
     options.setdefault("numbers", False)
     return Scale(name=name, grades=split, good_from=good_from, bad_to=bad_to, **options)
-
-

@@ -7,12 +7,13 @@ loader is assembled and on events, never per sample.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ktoformats.plugin.kinds import Plugin
 
 PROJECT = "ktoformats"

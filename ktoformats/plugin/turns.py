@@ -100,12 +100,10 @@ def _text_of(content: Any, path: str, *, has_calls: bool) -> str:
     for part in content:
         if type(part) is str:
             texts.append(part)
-        elif (
-            type(part) is dict
-            and part.get("type", "text") in _PARTS_OF_TEXT
-            and type(part.get("text", part.get("value"))) is str
-        ):
-            texts.append(part.get("text", part.get("value")))
+            continue
+        text = part.get("text", part.get("value")) if type(part) is dict else None
+        if type(text) is str and part.get("type", "text") in _PARTS_OF_TEXT:
+            texts.append(text)
         else:
             kind = part.get("type") if type(part) is dict else type(part).__name__
             raise RecordError("multimodal", f"a content part of type {kind!r}; only text can be read", field=path)
@@ -143,7 +141,9 @@ def context_of(dialogue: tuple[str, list[Message]], field: str, tools: str = "")
     if prompt is None:
         raise RecordError("role_order", "no user turn before the answer", field=field)
     if turns[-1].role == "assistant":
-        raise RecordError("role_order", "ends in an assistant turn, expected a user turn before the answer", field=field)
+        raise RecordError(
+            "role_order", "ends in an assistant turn, expected a user turn before the answer", field=field
+        )
     return Context(prompt, system, tuple(turns) if len(turns) > 1 else (), tools)
 
 

@@ -18,18 +18,11 @@ if TYPE_CHECKING:
 
 _BLANK: Final = b" \t\r\n"
 
-# Possessive throughout: each byte is looked at once, whatever the data.
-_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_TO_BRACKET: Final = re.compile(
-    rb'[^"\[\]{}]*+(?:' + _STRING + rb'[^"\[\]{}]*+)*+',
-    re.DOTALL,
-)
-_TO_BRACKET_OR_COMMA: Final = re.compile(
-    rb'[^"\[\]{},]*+(?:' + _STRING + rb'[^"\[\]{},]*+)*+',
-    re.DOTALL,
-)
 _OPENING: Final = b"[{"
-_QUOTE, _COMMA, _CLOSING = b'",]'
+_QUOTE, _COMMA, _CLOSING, _BACKSLASH = b'",]\\'
+_BRACKET: Final = re.compile(rb'["\[\]{}]')
+_BRACKET_OR_COMMA: Final = re.compile(rb'["\[\]{},]')
+# Possessive: each byte is looked at once, whatever the data.
 _TO_STRING_END: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
@@ -116,13 +109,16 @@ class _Splitter:
     def feed(self, data: bytes) -> Iterator[Block]:
         """The elements that these bytes complete."""
         begun = 0
-        position = self._resume_string(data) if self.in_string else 0
-        while position < len(data) and not self.closed:
-            skip = _TO_BRACKET_OR_COMMA if self.depth == 1 else _TO_BRACKET
-            if found := skip.match(data, position):
-                position = found.end()
-            if position < len(data):
-                begun, position = self._step(data, begun, position)
+        position = self._skip_string(data, 0) if self.in_string else 0
+        while not self.closed:
+            stop = (_BRACKET_OR_COMMA if self.depth == 1 else _BRACKET).search(data, position)
+            if not stop:
+                break
+            position = stop.end()
+            if data[position - 1] == _QUOTE:
+                position = self._skip_string(data, position)
+            else:
+                begun = self._step(data, begun, position - 1)
         if self.closed:
             self._refuse_more(data[begun:])
         else:
@@ -144,32 +140,29 @@ class _Splitter:
     def _empty(self) -> Block:
         return Block(self.name, [], [], [], 0, [], {})
 
-    def _resume_string(self, data: bytes) -> int:
-        end = _TO_STRING_END.match(data)
-        self.in_string = end is None
-        return end.end() if end else len(data)
+    def _skip_string(self, data: bytes, start: int) -> int:
+        """Where the string ends that is open at `start`; the end of the data if it stays open."""
+        end = data.find(b'"', start)
+        if end > start and data[end - 1] == _BACKSLASH:
+            found = _TO_STRING_END.match(data, start)
+            end = found.end() - 1 if found else -1
+        self.in_string = end < 0
+        return len(data) if self.in_string else end + 1
 
-    def _step(self, data: bytes, begun: int, position: int) -> tuple[int, int]:
-        """Take the byte at which the search stopped; returns where the element begins, where to go on."""
+    def _step(self, data: bytes, begun: int, position: int) -> int:
+        """Take the bracket or comma at which the search stopped; returns where the element begins."""
         byte = data[position]
-        after = position + 1
         if byte in _OPENING:
             self.depth += 1
-        elif byte == _QUOTE:
-            self.in_string = True
-            return begun, len(data)
-        elif byte == _COMMA:
-            self.some = True
-            self._take(data[begun:position], after)
-            return after, after
         elif self.depth > 1:
             self.depth -= 1
-        elif byte == _CLOSING:
-            self.closed = True
-            self._take(data[begun:position], after)
-            return after, after
+        elif byte in (_COMMA, _CLOSING):
+            self.some = self.some or byte == _COMMA
+            self.closed = byte == _CLOSING
+            self._take(data[begun:position], position + 1)
+            return position + 1
         # A brace too many is left in its element, for the parser to reject.
-        return begun, after
+        return begun
 
     def _take(self, part: bytes, after: int) -> None:
         """End the element; the next one begins behind it."""

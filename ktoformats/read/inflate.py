@@ -32,9 +32,7 @@ def inflate(raw: Iterator[bytes], name: str, *, limit: int, piece_bytes: int) ->
     for piece in _members(raw, name, piece_bytes):
         total += len(piece)
         if total > limit:
-            message = (
-                f"it decompresses to more than {limit} bytes, far beyond its size; is it meant to be read?"
-            )
+            message = f"it decompresses to more than {limit} bytes, far beyond its size; is it meant to be read?"
             raise SourceError("too_large", name, message)
         if piece:
             yield piece
@@ -60,19 +58,13 @@ def _members(raw: Iterator[bytes], name: str, piece_bytes: int) -> Iterator[byte
         raise SourceError("truncated_file", name, message)
 
 
-def _decompress(
-    member: zlib._Decompress, data: bytes, name: str, size: int, *, first: bool
-) -> Iterator[bytes]:
+def _decompress(member: zlib._Decompress, data: bytes, name: str, size: int, *, first: bool) -> Iterator[bytes]:
     """All that `data` becomes, in pieces of at most `size`."""
     while True:
         try:
             piece = member.decompress(data, size)
         except zlib.error as error:
-            what = (
-                "the gzip data is damaged"
-                if first
-                else "damaged data or no gzip at all follows the gzip data"
-            )
+            what = "the gzip data is damaged" if first else "damaged data or no gzip at all follows the gzip data"
             message = f"{what} ({error}); copy or download the file again"
             raise SourceError("corrupt_file", name, message) from error
         yield piece

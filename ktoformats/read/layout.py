@@ -91,9 +91,7 @@ def _opens_array(text: bytes, *, ended: bool) -> bool:
     if shape(first) != "none":
         return ended and not rest.strip()
     # Within an array no two lines in a row are complete objects: a comma stands between them.
-    objects = [
-        line.lstrip()[:1] == b"{" and shape(line) != "none" for line in rest.split(b"\n", _SAMPLE)[:_SAMPLE]
-    ]
+    objects = [line.lstrip()[:1] == b"{" and shape(line) != "none" for line in rest.split(b"\n", _SAMPLE)[:_SAMPLE]]
     return not any(one and other for one, other in pairwise(objects))
 
 
@@ -102,9 +100,7 @@ def _refuse_lone_returns(head: bytes, name: str) -> None:
         return
     pieces = [piece for piece in head.split(b"\r", _SAMPLE)[:_SAMPLE] if piece.strip()]
     if len(pieces) > 1 and any(shape(piece) == "container" for piece in pieces):
-        message = (
-            "lines end in a lone carriage return (old Macintosh); convert them to newlines: tr '\\r' '\\n'"
-        )
+        message = "lines end in a lone carriage return (old Macintosh); convert them to newlines: tr '\\r' '\\n'"
         raise SourceError("wrong_format", name, message)
 
 
@@ -117,9 +113,7 @@ def _refuse_many_lines_per_record(chunks: Peeked, name: str) -> None:
         if len(shapes) == _SAMPLE:
             # Lines of numbers and strings alone are JSON Lines, of a kind for a format to judge.
             if shapes.count("none") * 2 > _SAMPLE:
-                raise SourceError(
-                    "wrong_format", name, f"none of the first {_SAMPLE} lines is JSON; {_ADVICE}"
-                )
+                raise SourceError("wrong_format", name, f"none of the first {_SAMPLE} lines is JSON; {_ADVICE}")
             return
         if chunks.ended:
             break

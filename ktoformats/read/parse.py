@@ -97,9 +97,7 @@ def _measure(value: Any, max_depth: int, max_items: int) -> tuple[int, bool]:
         below: list[Any] = []
         for node in level:
             if len(node) > max_items:
-                message = (
-                    f"an object or list has {len(node)} items, {max_items} are allowed; split the record"
-                )
+                message = f"an object or list has {len(node)} items, {max_items} are allowed; split the record"
                 raise RecordError("too_many_items", message)
             if type(node) is dict:
                 strings += len(node)
@@ -138,7 +136,8 @@ def _explain_text(text: str, error: orjson.JSONDecodeError, max_depth: int) -> R
     except RecursionError:
         return _too_deep(max_depth)
     except json.JSONDecodeError as bad:
-        if text[bad.pos : bad.pos + 1] < " " and text[bad.pos : bad.pos + 1] not in _BLANK:
+        at = text[bad.pos : bad.pos + 1]
+        if bad.msg.startswith("Invalid control") or (at < " " and at not in _BLANK):
             return _control_char(text, bad.pos)
         return _invalid(text, bad.pos, bad.msg)
     return _explain_the_rest(text, value, end, error)
@@ -149,39 +148,30 @@ def _explain_the_rest(text: str, value: Any, end: int, error: orjson.JSONDecodeE
     if end < len(text):
         # A number cut short (`007`, `1.`) is no value with another behind it.
         if isinstance(value, dict | list | str) or text[end] in _BLANK:
-            message = (
-                f"after the JSON value comes {_show(text[end:])}; write one value per line and nothing else"
-            )
+            more = _show(text[end:].lstrip(_BLANK))
+            message = f"after the JSON value comes {more}; write one value per line and nothing else"
             return RecordError("extra_data", message)
         return _invalid(text, end, "no JSON value ends here")
     if any(found["lone"] for found in _ESCAPES.finditer(text)):
-        message = (
-            "an escape (\\ud800 to \\udfff) names half of a character; write both halves or the character"
-        )
+        message = "an escape (\\ud800 to \\udfff) names half of a character; write both halves or the character"
         return RecordError("lone_surrogate", message)
     return _invalid(text, error.pos, error.msg)
 
 
 def _invalid(text: str, position: int, what: str) -> RecordError:
     shown = _show(text[max(0, position - 10) : position + 20])
-    message = (
-        f"not JSON at character {position}, near {shown}: {what}; nothing is repaired, write RFC 8259 JSON"
-    )
+    message = f"not JSON at character {position}, near {shown}: {what}; nothing is repaired, write RFC 8259 JSON"
     return RecordError("invalid_json", message)
 
 
 def _control_char(text: str, position: int) -> RecordError:
     shown = f"U+{ord(text[position]):04X}"
-    message = (
-        f"a raw control character ({shown}) stands at character {position}; escape it (\\n, \\t) or remove it"
-    )
+    message = f"a raw control character ({shown}) stands at character {position}; escape it (\\n, \\t) or remove it"
     return RecordError("control_char", message)
 
 
 def _too_deep(max_depth: int) -> RecordError:
-    return RecordError(
-        "too_deep", f"objects and lists are nested more than {max_depth} deep; flatten the record"
-    )
+    return RecordError("too_deep", f"objects and lists are nested more than {max_depth} deep; flatten the record")
 
 
 def _show(text: str) -> str:
@@ -204,9 +194,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> None:
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:
-            message = (
-                f"the key {_show(key)} stands twice in one object; readers disagree which counts, keep one"
-            )
+            message = f"the key {_show(key)} stands twice in one object; readers disagree which counts, keep one"
             raise RecordError("duplicate_key", message, field=key[:_SHOWN])
         seen.add(key)
 
@@ -223,9 +211,7 @@ def _int_in_range(digits: str) -> float:
 def _finite(digits: str) -> float:
     value = float(digits)
     if math.isinf(value):
-        message = (
-            f"the number {digits[:24]} ({len(digits)} characters) is too large; write a finite number or null"
-        )
+        message = f"the number {digits[:24]} ({len(digits)} characters) is too large; write a finite number or null"
         raise RecordError("non_finite", message)
     return value
 
@@ -236,6 +222,4 @@ def _refuse_constant(word: str) -> NoReturn:
 
 _KEYS_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_int=float)
 _INTS_DECODER: Final = json.JSONDecoder(parse_int=_int_in_range)
-_STRICT_DECODER: Final = json.JSONDecoder(
-    parse_int=_finite, parse_float=_finite, parse_constant=_refuse_constant
-)
+_STRICT_DECODER: Final = json.JSONDecoder(parse_int=_finite, parse_float=_finite, parse_constant=_refuse_constant)

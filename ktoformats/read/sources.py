@@ -216,7 +216,5 @@ def _changed(name: str) -> SourceError:
 
 
 def _unreadable(error: OSError, name: str) -> SourceError:
-    code, message = _CODES.get(
-        error.errno or 0, ("unreadable", f"the system says: {error.strerror or error}")
-    )
+    code, message = _CODES.get(error.errno or 0, ("unreadable", f"the system says: {error.strerror or error}"))
     return SourceError(code, name, message)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import orjson
 
@@ -17,15 +16,16 @@ from ktoformats.store.workers import convert_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     import pyarrow as pa
 
     from ktoformats.config.models import KTODataConfig
     from ktoformats.convert.assemble import Assembly
+    from ktoformats.convert.ledger import Reject
     from ktoformats.convert.pipeline import Converted
     from ktoformats.plugin.registry import Registry
     from ktoformats.read.blocks import Block
-    from ktoformats.convert.ledger import Reject
     from ktoformats.store.report import Report
     from ktoformats.store.sink import Sink
 
@@ -112,11 +112,15 @@ def check_budget(source: str, account: FileAccount, config: KTODataConfig) -> No
     """
     rejected = account.rejected.total()
     records = account.lines - account.blank
-    if config.on_error == "skip" or rejected <= config.max_rejected or rejected <= config.max_rejected_share * records:
+    if (
+        config.on_error == "skip"
+        or rejected <= config.max_rejected
+        or rejected <= config.max_rejected_share * records
+    ):
         return
     reasons = ", ".join(f"{reason} {count}" for reason, count in account.rejected.most_common(_REASONS_SHOWN))
     values = "; ".join(
-        f"{one.field}: {one.value} ({one.count} times, first on line {one.first_line})"
+        f"{one.field}: {one.value} ({one.records} times, first on line {one.first_line})"
         for one in account.unknowns()[:_REASONS_SHOWN]
     )
     raise RejectBudgetError(
@@ -165,7 +169,7 @@ class _Quarantine:
         self._path = path
         self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
 
-    def __enter__(self) -> _Quarantine:
+    def __enter__(self) -> Self:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")

@@ -6,7 +6,6 @@ import itertools
 import logging
 import shutil
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -20,15 +19,17 @@ from ktoformats.store import view as views
 from ktoformats.store.build import REJECTS_REMEMBERED, Progress, build, check_budget, file_blocks, row_blocks
 from ktoformats.store.cache import NEUTRAL_FIELDS, REJECTS, Entry, cache_key, code_digest
 from ktoformats.store.report import Report, loss_weights
-from ktoformats.store.sink import DATA_FILE, Sink, open_samples
+from ktoformats.store.sink import DATA_FILE, ROWS_PER_BATCH, Sink, open_samples
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
-    from ktoformats.read.blocks import Block
     from ktoformats.config.models import KTODataConfig
     from ktoformats.convert.assemble import Assembly
     from ktoformats.plugin.registry import Registry
+    from ktoformats.read.blocks import Block
     from ktoformats.store.view import View
 
 logger = logging.getLogger("ktoformats")
@@ -62,7 +63,7 @@ def prepare(
     cache: Cache | None = None,
     rejects_path: Path | None = None,
     progress: Progress | None = None,
-    stages: Stages = Stages(),
+    stages: Stages | None = None,
     rows: Iterable[Any] | None = None,
     for_training: bool = True,
 ) -> tuple[View, Report]:
@@ -94,7 +95,7 @@ def prepare(
             table = _build_or_open(resolve(sources), job, cache)
         else:
             table = job.run(row_blocks(rows, "<rows>"), _sink(config, None), rejects_path)
-        view = _choose(views.whole(table), split, config, assembly, stages, report)
+        view = _choose(views.whole(table), split, config, assembly, stages or Stages(), report)
         report.dropped, report.kept = view.dropped, view.counts()
         report.check()
         _judge(report, config, for_training=for_training)
@@ -181,7 +182,8 @@ def _judge(report: Report, config: KTODataConfig, *, for_training: bool) -> None
     else:
         few = [f"{kept[label]} {label}" for label in (GOOD, BAD) if kept[label] < config.min_samples_per_label]
         if few and for_training:
-            text = f"{report.split}: only {' and '.join(few)} samples, fewer than min_samples_per_label ({config.min_samples_per_label})"
+            bound = f"fewer than min_samples_per_label ({config.min_samples_per_label})"
+            text = f"{report.split}: only {' and '.join(few)} samples, {bound}"
             if config.strict:
                 raise KTODataError(f"{text}, and strict is set")
             report.warnings.append(text)
@@ -190,10 +192,13 @@ def _judge(report: Report, config: KTODataConfig, *, for_training: bool) -> None
 
 def _warn_of_utility_bounds(report: Report, config: KTODataConfig) -> None:
     for stage in report.dropped_by().values():
-        for reason, name in (("low_utility", "min_utility_threshold"), ("high_utility", "max_utility_threshold")):
+        for reason, name in (
+            ("low_utility", "min_utility_threshold"),
+            ("high_utility", "max_utility_threshold"),
+        ):
             if reason in stage:
-                text = f"{name} ({getattr(config, name)}) dropped {stage[reason][GOOD]} good and {stage[reason][BAD]} bad samples"
-                report.warnings.append(text)
+                lost = f"{stage[reason][GOOD]} good and {stage[reason][BAD]} bad samples"
+                report.warnings.append(f"{name} ({getattr(config, name)}) dropped {lost}")
 
 
 def _story(report: Report) -> str:
@@ -213,16 +218,13 @@ def _story(report: Report) -> str:
 
 
 def _sink(config: KTODataConfig, folder: Path | None, *, compression: bool = False) -> Sink:
-    if config.streaming:
-        in_memory, buffered = config.buffer_size, config.buffer_size
-    else:
-        in_memory = config.max_samples_in_memory
-        buffered = in_memory or 65_536
-    if config.lazy_loading and in_memory is None:
-        in_memory = 0
-    if in_memory is not None and config.max_samples_in_memory is not None:
-        in_memory = min(in_memory, config.max_samples_in_memory)
-        buffered = min(buffered, max(in_memory, 1))
+    """Where the samples go: the smallest of the memory limits that are set decides."""
+    limits = [
+        limit for limit in (config.max_samples_in_memory, config.buffer_size if config.streaming else None) if limit
+    ]
+    held = min(limits, default=None)
+    buffered = ROWS_PER_BATCH if held is None else min(held, ROWS_PER_BATCH)
+    in_memory = 0 if config.lazy_loading else held
     return Sink(folder, in_memory=in_memory, buffered=buffered, compression=compression)
 
 
@@ -289,7 +291,9 @@ def _key(paths: list[Path], config: KTODataConfig, assembly: Assembly, cache: Ca
             "config": values,
             # minimum lengths of 0 let empty texts through, which is decided while converting
             "empty": [pipeline.policy.empty_prompt, pipeline.policy.empty_response],
-            "plugins": [[type(one).__module__, type(one).__qualname__, one.model_dump(mode="json")] for one in plugins],
+            "plugins": [
+                [type(one).__module__, type(one).__qualname__, one.model_dump(mode="json")] for one in plugins
+            ],
             "versions": assembly.plugins,
             "code": code_digest(["ktoformats", *(type(one).__module__ for one in plugins)]),
             "sources": [[str(path), digest(path)] for path in paths],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ktoformats.feedback import BAD, GOOD
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from ktoformats.convert.ledger import FileAccount, Ledger, Reject
     from ktoformats.store.view import DropCounts
 
@@ -131,5 +132,8 @@ def loss_weights(good: int, bad: int) -> dict[str, float] | None:
     if ratio < 1:
         return {"desirable_weight": math.ceil(bad / good * 100) / 100, "undesirable_weight": 1.0}
     if ratio > MAX_WEIGHT_RATIO:
-        return {"desirable_weight": 1.0, "undesirable_weight": math.ceil(ratio / MAX_WEIGHT_RATIO * 100) / 100}
+        return {
+            "desirable_weight": 1.0,
+            "undesirable_weight": math.ceil(ratio / MAX_WEIGHT_RATIO * 100) / 100,
+        }
     return {"desirable_weight": 1.0, "undesirable_weight": 1.0}

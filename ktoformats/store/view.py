@@ -23,6 +23,7 @@ for _digit in range(16):
     _HEX[ord(f"{_digit:x}")] = _digit
 _FILTER_ROWS: Final = 8192
 
+Array = np.ndarray[Any, np.dtype[Any]]
 DropCounts = dict[str, Counter[tuple[str, str, str]]]
 """Stage to (source, reason, label) to number of samples."""
 
@@ -39,41 +40,44 @@ class View:
     """
 
     table: pa.Table
-    chosen: np.ndarray
-    occurrence: np.ndarray
+    chosen: Array
+    occurrence: Array
     dropped: DropCounts = field(default_factory=dict)
 
     @property
-    def good(self) -> np.ndarray:
-        """bool per chosen row: True for desirable."""
-        return labels_of(self.table)[self.chosen]
+    def good(self) -> Array:
+        """Bool per chosen row: True for desirable."""
+        good: Array = labels_of(self.table)[self.chosen]
+        return good
 
     def counts(self) -> dict[str, int]:
         """Chosen samples per label."""
         good = int(self.good.sum())
         return {GOOD: good, BAD: len(self.chosen) - good}
 
-    def keys(self) -> np.ndarray:
+    def keys(self) -> Array:
         """uint64 per chosen row: a hash of its content and occurrence, the same for any order of sources."""
-        return sample_keys(self.table, self.occurrence)[self.chosen]
+        keys: Array = sample_keys(self.table, self.occurrence)[self.chosen]
+        return keys
 
-    def groups(self) -> np.ndarray:
+    def groups(self) -> Array:
         """uint64 per chosen row: the hash of its group."""
-        return hex_column(self.table.column("group"))[self.chosen]
+        groups: Array = hex_column(self.table.column("group"))[self.chosen]
+        return groups
 
 
-def labels_of(table: pa.Table) -> np.ndarray:
-    """bool per row: True for good."""
-    return pc.equal(table.column("label"), GOOD).to_numpy()
+def labels_of(table: pa.Table) -> Array:
+    """Bool per row: True for good."""
+    return np.asarray(pc.equal(table.column("label"), GOOD).to_numpy())
 
 
-def hex_column(column: pa.ChunkedArray) -> np.ndarray:
+def hex_column(column: pa.ChunkedArray) -> Array:
     """The first 16 hexadecimal digits of every value as uint64."""
     parts = [_hex_array(chunk) for chunk in column.chunks]
     return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
 
 
-def _hex_array(chunk: pa.Array) -> np.ndarray:
+def _hex_array(chunk: pa.Array) -> Array:
     if len(chunk) == 0:
         return np.zeros(0, np.uint64)
     _, offset_buffer, data = chunk.buffers()
@@ -81,19 +85,21 @@ def _hex_array(chunk: pa.Array) -> np.ndarray:
     text = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
     digits = _HEX[text].reshape(len(chunk), -1)[:, :16]  # digests have one width
     shifts = np.arange(60, -4, -4, dtype=np.uint64)
-    return np.bitwise_or.reduce(digits << shifts, axis=1)
+    keys: Array = np.bitwise_or.reduce(digits << shifts, axis=1)
+    return keys
 
 
-def mix(values: np.ndarray, seed: int) -> np.ndarray:
+def mix(values: Array, seed: int) -> Array:
     """splitmix64 (Steele et al. 2014) of uint64 values, keyed by a seed: a uniform, order-free random number."""
     with np.errstate(over="ignore"):
         z = values + np.uint64((seed * 2 + 1) * 0x9E3779B97F4A7C15 % 2**64)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+        mixed: Array = z ^ (z >> np.uint64(31))
+        return mixed
 
 
-def occurrences(table: pa.Table) -> np.ndarray:
+def occurrences(table: pa.Table) -> Array:
     """int32 per row: how many equal samples stand before it."""
     keys = hex_column(table.column("id"))
     order = np.argsort(keys, kind="stable")
@@ -106,7 +112,7 @@ def occurrences(table: pa.Table) -> np.ndarray:
     return result
 
 
-def sample_keys(table: pa.Table, occurrence: np.ndarray) -> np.ndarray:
+def sample_keys(table: pa.Table, occurrence: Array) -> Array:
     """uint64 per row: content hash and occurrence number."""
     keys = hex_column(table.column("id"))
     return np.where(occurrence > 0, mix(keys + occurrence.astype(np.uint64), 0), keys)
@@ -136,7 +142,7 @@ def apply_filters(view: View, filters: Sequence[NamedFilter]) -> View:
                     raise PluginContractError(
                         f"filter {one.name!r} returned a mask of shape {np.shape(mask)}, expected {part.shape}",
                         kind="filter",
-                        name=one.name,
+                        plugin=one.name,
                     )
                 if (one.name, reason) not in names:
                     names.append((one.name, reason))
@@ -180,14 +186,14 @@ def balance(view: View, *, tolerance: float, seed: int) -> View:
     return _without(view, reasons, [("", ""), ("balance", "balance")])
 
 
-def select(view: View, kept: np.ndarray, stage: str, reason: str) -> View:
+def select(view: View, kept: Array, stage: str, reason: str) -> View:
     """The rows in `kept` (a subset of the chosen ones), the others counted under a stage and reason."""
     reasons = np.ones(len(view.table), np.int32)
     reasons[kept] = 0
     return _without(view, reasons, [("", ""), (stage, reason)])
 
 
-def _without(view: View, reasons: np.ndarray, names: list[tuple[str, str]]) -> View:
+def _without(view: View, reasons: Array, names: list[tuple[str, str]]) -> View:
     """The view without the rows that have a reason; each is counted by stage, source, reason and label."""
     own = reasons[view.chosen]
     gone = view.chosen[own > 0]
@@ -195,7 +201,10 @@ def _without(view: View, reasons: np.ndarray, names: list[tuple[str, str]]) -> V
         return view
     taken = view.table.select(["source", "label"]).take(pa.array(gone))
     dropped = {stage: Counter(counts) for stage, counts in view.dropped.items()}
-    columns: tuple[list[Any], list[Any]] = (taken.column("source").to_pylist(), taken.column("label").to_pylist())
+    columns: tuple[list[Any], list[Any]] = (
+        taken.column("source").to_pylist(),
+        taken.column("label").to_pylist(),
+    )
     for number, source, label in zip(own[own > 0].tolist(), *columns, strict=True):
         stage, reason = names[number]
         dropped.setdefault(stage, Counter())[source, reason, label] += 1

@@ -166,7 +166,7 @@ def pack_block(block: Block) -> bytes:
     meta = {
         "source": block.source,
         "blank": block.blank,
-        "faults": [fault._replace(head=fault.head.decode("latin-1"))._asdict() for fault in block.faults],
+        "faults": [fault._asdict() | {"head": fault.head.decode("latin-1")} for fault in block.faults],
         "notices": block.notices,
     }
     schema = pa.schema(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ from ktoformats.train.ordered import training_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     import numpy as np
 
@@ -80,7 +80,9 @@ def export(view: View, report: Report, exporter: Exporter, name: str, output: Pa
         told = exporter.write(Batches(view, rows), part)
         with part.open("rb") as stream:
             os.fsync(stream.fileno())
-        manifest = manifest_of(report, exporter=name, order="training" if exporter.training_order else "source", told=told)
+        manifest = manifest_of(
+            report, exporter=name, order="training" if exporter.training_order else "source", told=told
+        )
         write_manifest(side_file(output, MANIFEST_SUFFIX), manifest)
         part.replace(output)
     except OSError as error:

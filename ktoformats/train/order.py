@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _MASK: Final = 2**64 - 1
 _TRIES: Final = 100
 """Partners looked at per clash that would fit their new place badly, before the clash is left as it is."""
-_PASSES: Final = 8
+_PROBES: Final = (100_000, 4)
+"""Partners looked at in all: so many, and so many per row; only prompts with a large share of all rows need more."""
 
 
 def training_order(
@@ -158,23 +159,25 @@ def _merge(bad: NDArray[np.int64], good: NDArray[np.int64]) -> NDArray[np.int64]
 def _apart(order: NDArray[np.int64], good: NDArray[np.bool_], group: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Swap rows of one class until no two neighbours share a group, as far as that goes.
 
-    Every swap ends one clash or more and makes none, so this ends; passes and tries are limited besides.
+    Every swap ends one clash or more and makes none, so this ends; how many partners it looks at is limited besides.
     """
-    groups = group[order]
-    kind = good[order]
-    for _ in range(_PASSES):
-        clashes = np.flatnonzero(groups[1:] == groups[:-1])
-        if not len(clashes):
+    groups, kind = group[order], good[order]
+    probes = _PROBES[0] + _PROBES[1] * len(order)
+    while len(clashes := np.flatnonzero(groups[1:] == groups[:-1])):
+        swaps = _Swaps(order, groups, kind, probes)
+        if not swaps.mend(clashes.tolist()):
             break
-        if not _Swaps(order, groups, kind).mend(clashes.tolist()):
-            break
+        probes = swaps.probes
     return order
 
 
 class _Swaps:
     """One pass over the clashes; `order` and `groups` change in place."""
 
-    def __init__(self, order: NDArray[np.int64], groups: NDArray[np.uint64], kind: NDArray[np.bool_]) -> None:
+    def __init__(
+        self, order: NDArray[np.int64], groups: NDArray[np.uint64], kind: NDArray[np.bool_], probes: int
+    ) -> None:
+        self.probes = probes
         # memoryviews read and write single elements several times faster than arrays do
         self.order, self.groups, self.kind = memoryview(order), memoryview(groups), memoryview(kind)
         self.rows_of = {c: memoryview(np.flatnonzero(kind == c)) for c in (False, True)}
@@ -193,6 +196,7 @@ class _Swaps:
         tries, groups, rows = 0, self.groups, self.rows_of[self.kind[at]]
         below, above = self._unfit_for(at)
         for rank in self._nearest(at, below, above):
+            self.probes -= 1
             to = rows[rank]
             fits_there = groups[to] != groups[at]
             if fits_there:
@@ -201,10 +205,10 @@ class _Swaps:
                 if fits_there and fits_here:
                     return True
                 self._swap(at, to)
-            if not fits_there and abs(at - to) > 1:  # no row of this group is better there: never ask again
+            if not fits_there and abs(at - to) > 2:  # noqa: PLR2004 - its neighbours stay, so none of the group can stand there
                 below[rank], above[rank] = rank - 1, rank + 1
             tries += fits_there
-            if tries == _TRIES:
+            if tries == _TRIES or self.probes <= 0:
                 break
         return False
 

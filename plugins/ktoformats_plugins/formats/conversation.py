@@ -94,7 +94,9 @@ def _each_turn(row: Row, turns: list[Any], field: str) -> Iterator[Fact]:
         path = f"{field}[{number}]"
         _, until = read_messages(turns[: number + 1], field)
         if until and until[-1].role != "assistant":
-            raise RecordError("role_order", f"a verdict on a {until[-1].role} turn; only answers are judged", field=path)
+            raise RecordError(
+                "role_order", f"a verdict on a {until[-1].role} turn; only answers are judged", field=path
+            )
         answer = answer_of((system, until), path, _tools(row))
         if answer.context is None:
             yield Unjudged("null_verdict")

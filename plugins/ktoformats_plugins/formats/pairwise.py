@@ -69,7 +69,9 @@ def _conversation(value: list[Any], field: str, context: Context | None, row: Ro
     if context is not None and own is not None:
         if own.prompt != context.prompt:
             raise RecordError(
-                "prompt_mismatch", f"its last user turn differs from column {row.columns.prompt!r}", field=field
+                "prompt_mismatch",
+                f"its last user turn differs from column {row.columns.prompt!r}",
+                field=field,
             )
         if context.system and not own.system:
             own = own._replace(system=context.system)

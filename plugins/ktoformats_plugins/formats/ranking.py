@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ktoformats import Claim, Fact, Format, Plugin, Ranked, RecordError, Response, Row, Shape, hookimpl, items_of
+from ktoformats import (
+    Claim,
+    Fact,
+    Format,
+    Plugin,
+    Ranked,
+    RecordError,
+    Response,
+    Row,
+    Shape,
+    hookimpl,
+    items_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,16 +8,50 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ktoformats import KTOLabelError, Labels, Plugin, Reading, Scale, hookimpl, label_key, read_grade, read_score
+from ktoformats import (
+    KTOLabelError,
+    Labels,
+    Plugin,
+    Reading,
+    Scale,
+    hookimpl,
+    label_key,
+    read_grade,
+    read_score,
+)
 
 _GOOD = (
-    *("good", "positive", "true", "yes", "y", "accept", "accepted", "preferred", "high", "excellent", "great"),
+    *(
+        "good",
+        "positive",
+        "true",
+        "yes",
+        "y",
+        "accept",
+        "accepted",
+        "preferred",
+        "high",
+        "excellent",
+        "great",
+    ),
     *("desirable", "thumbs_up", "thumbsup", "thumbs up", "up", "like", "liked", "upvote", "chosen", "win"),
     *("جيد", "ممتاز", "مقبول"),
     *("=yes", "=yes+", "=pass", "=fair", "=good", "=very_good", "=excellent"),
 )
 _BAD = (
-    *("bad", "negative", "false", "no", "n", "reject", "rejected", "not_preferred", "low", "poor", "terrible"),
+    *(
+        "bad",
+        "negative",
+        "false",
+        "no",
+        "n",
+        "reject",
+        "rejected",
+        "not_preferred",
+        "low",
+        "poor",
+        "terrible",
+    ),
     *("undesirable", "thumbs_down", "thumbsdown", "thumbs down", "down", "dislike", "disliked", "downvote"),
     *("lose", "سيء", "ضعيف", "مرفوض"),
     *("=no", "=no+", "=fail", "=weak", "=very_weak", "=bad", "=very_bad"),

@@ -1,7 +1,8 @@
 """Detection of Arabic text that was decoded with the wrong encoding.
 
-The limits were checked on 5,217 clean Arabic texts and their damaged copies: no false alarm, and 98 to 99.9 %
-of the copies found. All signals are counts of characters, so a row is judged by itself.
+The limits were found on 5,217 clean Arabic texts and their damaged copies: no false alarm, and 98 to 99.9 %
+of the copies found. Two are drawn tighter here, for Danish capitals and the signs × and ÷. All
+signals are counts of characters, so a row is judged by itself.
 """
 
 from __future__ import annotations

@@ -64,10 +64,11 @@ class Specification(Quality):
     `(length_score + arabic_score + informativeness) / 3`, where
 
     - `length_score = min(len(response) / 100, 1)`, in characters;
-    - `arabic_score` is 0.3 for any character of U+0600-06FF, plus 0.2 for any of U+064B-065F (harakat),
-      plus 0.3 for a full stop anywhere, plus 0.2 for any of ما كيف لماذا أين متى as a substring (`arabic_quality`);
+    - `arabic_score` (`arabic_quality`) is 0.3 for any character of U+0600-06FF, plus 0.2 for any of
+      U+064B-065F (harakat), plus 0.3 for a full stop anywhere, plus 0.2 for any of ما كيف لماذا أين متى as a
+      substring;
     - `informativeness = min(distinct words / 20, 1)`. The specification names this part and leaves it open;
-      the formula is ours (`informativeness`).
+      the formula is ours.
 
     The specification calls these simple heuristics; they reward length, harakat, full stops and question
     words, and ما is also found inside other words. Always defined: an empty response scores 0.
