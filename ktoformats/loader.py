@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ktoformats.config.models import BasePreferenceConfig, KTODataConfig
 from ktoformats.convert.assemble import Assembly, assemble
@@ -17,11 +17,10 @@ from ktoformats.store.prepare import Cache, prepare, sources_of
 if TYPE_CHECKING:
     from os import PathLike
 
-    from torch.utils.data import Dataset
-
     from ktoformats.store.build import Progress
     from ktoformats.store.report import Report
     from ktoformats.store.view import View
+    from ktoformats.train.dataset import KTODataset
 
 
 class PreferenceDataLoader:
@@ -75,7 +74,7 @@ class PreferenceDataLoader:
             raise AttributeError("no report yet: call load_dataset first")
         return self.reports[self._last]
 
-    def load_dataset(self, split: str = "train") -> Dataset[dict[str, Any]]:
+    def load_dataset(self, split: str = "train") -> KTODataset:
         """Load one split.
 
         Args:
@@ -92,7 +91,7 @@ class PreferenceDataLoader:
         """
         view = self._load_view(split)
         dataset = self._make_dataset(view)
-        self.logger.info("Loaded %d KTO samples for %s split", len(cast("Any", dataset)), split)
+        self.logger.info("Loaded %d KTO samples for %s split", len(dataset), split)
         return dataset
 
     def _load_view(self, split: str) -> View:
@@ -121,7 +120,7 @@ class PreferenceDataLoader:
         self.reports[split], self._last = report, split
         return view
 
-    def _make_dataset(self, view: View) -> Dataset[dict[str, Any]]:
+    def _make_dataset(self, view: View) -> KTODataset:
         from ktoformats.train.dataset import KTODataset
 
         return KTODataset(view)
@@ -164,11 +163,11 @@ class KTODataLoader(SpecificationMethods, PreferenceDataLoader):
         )
         self.kto_specific_config = config.kto_specific
 
-    def _make_dataset(self, view: View) -> Dataset[dict[str, Any]]:
+    def _make_dataset(self, view: View) -> KTODataset:
         overrides = Overrides.of(self)
         if overrides.has("_create_dataset"):
             from ktoformats.train.dataset import KTODataset
 
-            made: Dataset[dict[str, Any]] = self._create_dataset(list(KTODataset(view)))
+            made: KTODataset = self._create_dataset(list(KTODataset(view)))
             return made
         return super()._make_dataset(view)

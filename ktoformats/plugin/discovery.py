@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, NamedTuple
 
@@ -39,6 +40,7 @@ def discover() -> tuple[Found, ...]:
     """List every installed plugin, sorted by kind, name and distribution."""
     allowed = os.environ.get(ALLOW_VARIABLE)
     names = None if allowed is None else {part.strip() for part in allowed.split(",")} - {""}
+    names = names and names | {_normal(name) for name in names}
     found = [_found(kind, point, names) for kind, group in GROUPS.items() for point in entry_points(group=group)]
     return tuple(sorted(set(found), key=lambda one: (one.kind, one.name, one.distribution, one.module)))
 
@@ -46,5 +48,10 @@ def discover() -> tuple[Found, ...]:
 def _found(kind: str, point: EntryPoint, allowed: set[str] | None) -> Found:
     distribution = (point.dist.name if point.dist else "") or "an unnamed distribution"
     version = (point.dist.version if point.dist else "") or ""
-    free = allowed is None or distribution == FIRST_PARTY or bool({point.name, distribution} & allowed)
+    free = allowed is None or distribution == FIRST_PARTY or bool({point.name, _normal(distribution)} & allowed)
     return Found(kind, point.name, point.value, distribution, version, free, point)
+
+
+def _normal(distribution: str) -> str:
+    """The name as package indexes compare it: `My_Plugins` and `my-plugins` are one distribution."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -55,6 +55,12 @@ def normalize_label(text: str) -> str:
     Returns:
         The folded text; `جَيِّد جدًّا` and `ﺟﻴﺪ ﺟﺪﺍ` give the same one. Idempotent.
     """
+    while (folded := _fold(text)) != text:  # a mark dropped from between two letters can let NFKC compose them
+        text = folded
+    return folded
+
+
+def _fold(text: str) -> str:
     text = unicodedata.normalize("NFKC", text.translate(_BEFORE_NFKC)).casefold()
     text = "".join(
         c for c in text if unicodedata.category(c) not in _DROPPED_CATEGORIES and ord(c) not in _SKIN_TONES
@@ -67,11 +73,12 @@ def normalize_label(text: str) -> str:
 def label_key(text: str) -> str:
     """The key a label word is looked up under: folded, edge punctuation off, letter runs made one.
 
-    Symbols such as 👍 consist of "punctuation" alone; they keep their folded form.
+    Cells without a letter keep their folded form: 👍 is "punctuation" alone, and `-1` must not become `1`.
     """
     folded = normalize_label(text)
-    bare = re.sub(r"^[\W_]+|[\W_]+$", "", folded)
-    return re.sub(r"([^\W\d_])\1+", r"\1", bare) or folded
+    if not re.search(r"[^\W\d_]", folded):
+        return folded
+    return re.sub(r"([^\W\d_])\1+", r"\1", re.sub(r"^[\W_]+|[\W_]+$", "", folded))
 
 
 _WORDS: Final[dict[str, tuple[str, ...]]] = {
@@ -126,7 +133,7 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
         *("إلى حد ما", "لا أوافق ولا أعارض", "غير متأكد"),
     ),
     "weak": (
-        *["ضعيف", "ركيك", "weak", "poor"],
+        *["ضعيف", "ظعيف", "ركيك", "weak", "poor"],
         *("دون المتوسط", "دون المعدل", "تحت المتوسط", "دون المستوى", "يحتاج تحسين", "يحتاج إلى تحسين"),
     ),
     "very_weak": ("ضعيف جدا", "very poor"),
@@ -261,6 +268,7 @@ def _inflections(word: str) -> list[str]:
     if word.endswith(("ه", "ا")) and len(word) > 2:  # noqa: PLR2004 - a stem has two letters at least
         forms.append(word[:-1])
     forms.append(re.sub(r"^(\S{2,})[ها](?= )", r"\1", word))
+    forms += [form[:-1] + "ا" for form in forms if form.endswith(" جدن")]  # tanween spelled as it sounds
     return forms
 
 

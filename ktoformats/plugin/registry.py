@@ -123,6 +123,10 @@ class Registry:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "options"
             raise ConfigError(f"{kind} {name!r}, option {where}: {first['msg']}, got {first['input']!r}") from error
+        except Exception as error:
+            owner = loaded.found.owner
+            message = f"{kind} plugin {name!r} of {owner} cannot be made ({type(error).__name__}: {error})"
+            raise PluginContractError(message, kind=kind, plugin=name) from error
 
     def statuses(self) -> list[Status]:
         """Describe every installed plugin without importing any."""
@@ -140,7 +144,7 @@ class Registry:
         state, why = "available", ""
         if not one.allowed:
             state, why = "blocked", f"not named in {ALLOW_VARIABLE}"
-        elif rivals := self._rivals(one.kind, one.name, excluding=one):
+        elif rivals := [rival for rival in self._named(one.kind, one.name) if rival != one]:
             state, why = "conflict", "also registered by " + ", ".join(rival.owner for rival in rivals)
         elif one in self._failed:
             state, why = "failed", str(self._failed[one])
@@ -148,13 +152,15 @@ class Registry:
             state = "loaded"
         return Status(one.kind, one.name, one.distribution, one.version, one.module, state, why)
 
-    def _rivals(self, kind: str, name: str, *, excluding: Found | None = None) -> list[Found]:
-        return [one for one in self._found if (one.kind, one.name) == (kind, name) and one != excluding]
+    def _named(self, kind: str, name: str) -> list[Found]:
+        """Who may load under this name, or who is blocked; a blocked plugin is in no other's way."""
+        named = [one for one in self._found if (one.kind, one.name) == (kind, name)]
+        return [one for one in named if one.allowed] or named[:1]
 
     def _resolve(self, kind: str, name: str) -> Found:
         if kind not in GROUPS:
             raise PluginNotFoundError(f"no kind {kind!r}; kinds are {', '.join(GROUPS)}", kind=kind, plugin=name)
-        candidates = self._rivals(kind, name)
+        candidates = self._named(kind, name)
         if not candidates:
             names = self.names(kind)
             raise PluginNotFoundError(
@@ -174,9 +180,9 @@ class Registry:
         label = f"{one.kind} plugin {one.name!r} of {one.owner}"
         try:
             module = one.entry_point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script with a bare `sys.exit()` is no reason to leave
             message = f"{label} cannot be imported ({type(error).__name__}: {error})"
-            if isinstance(error, ModuleNotFoundError) and error.name and error.name != one.module:
+            if isinstance(error, ModuleNotFoundError) and error.name and not _within(one.module, error.name):
                 message += f"; install what it needs (pip install {error.name}) or uninstall {one.distribution}"
             raise PluginLoadError(message, kind=one.kind, plugin=one.name) from error
         try:
@@ -219,6 +225,11 @@ def _listed(result: object, label: str, one: Found) -> list[type[Plugin]]:
         message = f"{label}: its hook ktoformats_plugins must return a list of plugin classes, got {result!r:.80}"
         raise PluginContractError(message, kind=one.kind, plugin=one.name)
     return result
+
+
+def _within(module: str, parent: str) -> bool:
+    """Whether a module (or `module:name`) is the parent itself or lies in it."""
+    return module == parent or module.startswith((f"{parent}.", f"{parent}:"))
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

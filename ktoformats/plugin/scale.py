@@ -16,7 +16,8 @@ from ktoformats.errors import KTOLabelError
 from ktoformats.plugin import lexicon
 from ktoformats.plugin.lexicon import Score, read_grade, read_score
 
-_PERCENT = 100.0
+_STAR_COUNTS = range(2, 11)
+"""What `high` may be where a cell counts stars without a maximum: `★` is no percentage, nor 1 on [0, 1]."""
 
 
 class Reading(NamedTuple):
@@ -112,7 +113,7 @@ class Scale(BaseModel):
                 return self._at(self.high if cell else self.low)
             raise self._unrecognised(cell)
         if type(cell) in (int, float) and self.numbers:
-            return self._at(self._within(float(cell), cell))
+            return self._at(float(self._within(cell, cell)))  # compared first: 10**400 has no float
         if type(cell) is str:
             return self._read_text(cell)
         raise self._unrecognised(cell)
@@ -138,14 +139,16 @@ class Scale(BaseModel):
         return self.low + int(number) * (self.high - self.low) / steps
 
     def _read_score(self, cell: str, score: Score) -> Reading:
-        if score.maximum is None or score.maximum == self.high:
-            floor = self.low if score.maximum is not None else -math.inf  # 0/5 is the lowest grade, a bare 0 is not
-            value = self._within(max(score.value, floor), cell)
-        else:
+        if "max_assumed" in score.flags and self.high not in _STAR_COUNTS:
+            raise self._unrecognised(cell)
+        if score.maximum is None:
+            value = self._within(score.value, cell)
+        elif 0 <= score.value <= score.maximum:
             share = score.value / score.maximum
-            if not 0 <= share <= 1:
-                raise self._out_of_scale(cell)
-            value = max(share * self.high, self.low)
+            value = score.value if score.maximum == self.high else share * self.high
+            value = max(value, self.low)  # 0/5 is the lowest grade, a bare 0 is not
+        else:
+            raise self._out_of_scale(cell)
         reading = self._at(value, score.flags)
         if score.word:
             self._check_coded(cell, reading, score.word)

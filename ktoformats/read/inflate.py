@@ -69,6 +69,6 @@ def _decompress(member: zlib._Decompress, data: bytes, name: str, size: int, *, 
             raise SourceError("corrupt_file", name, message) from error
         yield piece
         data = member.unconsumed_tail
-        # A full piece may leave output inside zlib even where all input is consumed.
-        if member.eof or not (data or len(piece) == size):
+        # No output is left inside zlib: the member's trailer, at the latest, stays unconsumed behind it.
+        if member.eof or not data:
             return

@@ -175,6 +175,8 @@ def balance(view: View, *, tolerance: float, seed: int) -> View:
     """
     good = view.good
     counts = (int((~good).sum()), int(good.sum()))
+    if not all(counts):
+        return view  # nothing to balance against; a missing label is judged, and told, by whoever asked
     target = int(min(counts) * (1 + tolerance))
     keys = mix(view.keys(), seed)
     reasons = np.zeros(len(view.table), np.int32)

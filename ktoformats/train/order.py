@@ -179,10 +179,10 @@ class _Swaps:
     ) -> None:
         self.probes = probes
         # memoryviews read and write single elements several times faster than arrays do
-        self.order, self.groups, self.kind = memoryview(order), memoryview(groups), memoryview(kind)
-        self.rows_of = {c: memoryview(np.flatnonzero(kind == c)) for c in (False, True)}
-        self.rank = memoryview(np.where(kind, np.cumsum(kind), np.cumsum(~kind)) - 1)
-        self.unfit: dict[tuple[bool, int], tuple[dict[int, int], dict[int, int]]] = {}
+        self.order, self.groups, self.kind = order.data, groups.data, kind.data
+        self.rows_of = {c: np.flatnonzero(kind == c).data for c in (0, 1)}
+        self.rank = (np.where(kind, np.cumsum(kind), np.cumsum(~kind)) - 1).data
+        self.unfit: dict[tuple[int, int], tuple[dict[int, int], dict[int, int]]] = {}
 
     def mend(self, clashes: list[int]) -> int:
         """Mend what can be mended; return how many swaps that took."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -21,13 +22,13 @@ PREAMBLES = {
     + "from ktoformats import KTODataLoader, KTODataConfig\n"
     + 'data_config = KTODataConfig(train_file="data/ratings.jsonl")\n',
     "Data Quality Analysis": "from ktoformats import KTODataLoader, KTOConfig\n"
-    + 'config = KTOConfig.from_yaml("config/kto_config.yaml")\n',
+    'config = KTOConfig.from_yaml("config/kto_config.yaml")\n',
     "Streaming Large Datasets": "from ktoformats import KTODataLoader, KTODataConfig\n",
     "Caching": "from ktoformats import KTODataLoader, KTOConfig\n"
-    + 'config = KTOConfig.from_yaml("config/kto_config.yaml")\n',
+    'config = KTOConfig.from_yaml("config/kto_config.yaml")\n',
     "Memory Optimization": "from ktoformats import KTODataLoader, KTODataConfig\n",
     "KTO-Specific Errors": "from ktoformats import KTODataLoader, KTOConfig\n"
-    + 'config = KTOConfig.from_yaml("config/kto_config.yaml")\n',
+    'config = KTOConfig.from_yaml("config/kto_config.yaml")\n',
 }
 
 
@@ -75,9 +76,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel()
     trainer = trainers.BpeTrainer(vocab_size=500, special_tokens=["<eos>", "<pad>"], show_progress=False)
     tokenizer.train_from_iterator([r["response"] for r in binary_rows(50, seed=6)], trainer)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<pad>").save_pretrained(
-        folder / "tokenizer"
-    )
+    made: Any = PreTrainedTokenizerFast
+    made(tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<pad>").save_pretrained(folder / "tokenizer")
     (folder / "config/kto_config.yaml").write_text(
         dedent("""\
             model:

@@ -1,0 +1,53 @@
+"""What many tests share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ktoformats import KTODataConfig, KTODataLoader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Load = Callable[..., tuple[list[dict[str, Any]], KTODataLoader]]
+
+
+def write_lines(path: Path, records: Iterable[Any]) -> Path:
+    """Write records as JSON Lines; bytes and texts are written as they are."""
+    with path.open("wb") as stream:
+        for record in records:
+            line = record if isinstance(record, bytes) else json.dumps(record, ensure_ascii=False).encode()
+            stream.write(line + b"\n")
+    return path
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Callable[[Iterable[Any]], Path]:
+    """Write records to a new file."""
+    count = 0
+
+    def write(records: Iterable[Any]) -> Path:
+        nonlocal count
+        count += 1
+        return write_lines(tmp_path / f"records{count}.jsonl", records)
+
+    return write
+
+
+@pytest.fixture
+def load(lines: Callable[[Iterable[Any]], Path]) -> Load:
+    """Load records: samples in source order, and the loader with its report. Nothing is balanced or required."""
+
+    def run(records: Iterable[Any], **options: Any) -> tuple[list[dict[str, Any]], KTODataLoader]:
+        values = {"balance_labels": False, "min_samples_per_label": 0, "require_both_labels": False} | options
+        config = KTODataConfig(train_file=lines(records), **values)
+        loader = KTODataLoader(config, enable_cache=False)
+        samples = list(loader.load_dataset("train"))
+        loader.report.check()
+        return samples, loader
+
+    return run
