@@ -7,17 +7,17 @@ and one append; everything after works on columns.
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
+from ktoformats.convert.identity import groups, sample_ids
 from ktoformats.convert.ledger import FileAccount, Reject
 from ktoformats.convert.policy import Candidate, Outcome, decide
 from ktoformats.errors import AmbiguousFormatError, KTOLabelError, PluginContractError, RecordError
-from ktoformats.feedback import GOOD, METHOD, SCHEMA, Context
+from ktoformats.feedback import METHOD, SCHEMA, Context
 from ktoformats.plugin.row import Row
 from ktoformats.read.parse import parse
 
@@ -35,7 +35,9 @@ BATCH_ROWS: Final = 512
 """Samples scored at once: few enough to stay in the processor's cache."""
 UNDEFINED_QUALITY: Final = 0.5
 _HEAD: Final = 200
-_POSITION = {name: number for number, name in enumerate(SCHEMA.names)}
+_POSITION: Final = {name: number for number, name in enumerate(SCHEMA.names)}
+_LATER: Final = frozenset({"id", "group"})
+"""Columns that hold something else until the batch is encoded."""
 
 
 def _dumps(value: Any) -> bytes:
@@ -107,8 +109,8 @@ class Pipeline:
                 found = self.detector.find(record)
                 row = Row(record, self.columns)
                 outcome = self._outcome(found, row)
-                for code in row.notices:
-                    outcome.notices[code] += 1
+                if row.notices:
+                    outcome.notices += row.notices
             except RecordError as error:
                 run.reject(line, offset, error, raw)
             except AmbiguousFormatError as error:
@@ -137,17 +139,18 @@ class Pipeline:
             account.used += 1
             account.formats[found.name] += 1
             account.samples += len(outcome.candidates)
-            for error in outcome.lost:
-                account.candidates_lost[error.reason] += 1
-            account.candidates_unjudged.update(+outcome.unjudged)
-            kept = _kept(row, self.columns.kept)
+            if outcome.lost:
+                account.candidates_lost.update([error.reason for error in outcome.lost])
+            if outcome.unjudged:
+                account.candidates_unjudged.update(outcome.unjudged)
+            kept = _kept(row, self.columns.kept) if self.columns.kept else ""
             for candidate in outcome.candidates:
                 run.rows.append(_sample(candidate, found.name, run.source, line, kept))
         elif outcome.lost:
             run.reject(line, offset, outcome.lost[0], raw)
             return
         else:
-            account.without_verdict[next(iter(+outcome.unjudged), "null_verdict")] += 1
+            account.without_verdict[outcome.unjudged[0] if outcome.unjudged else "null_verdict"] += 1
         if outcome.notices:
             account.notices.update(outcome.notices)
 
@@ -156,9 +159,15 @@ class Pipeline:
             yield self._batch(run.rows[start : start + BATCH_ROWS], run.account)
 
     def _batch(self, rows: list[tuple[Any, ...]], account: FileAccount) -> pa.RecordBatch:
+        values = list(zip(*rows, strict=True))
         columns = [
-            pa.array(values, type=field.type) for values, field in zip(zip(*rows, strict=True), SCHEMA, strict=True)
+            None if name in _LATER else _column(values[number], SCHEMA.field(number).type)
+            for name, number in _POSITION.items()
         ]
+        prompts, responses = columns[_POSITION["prompt"]], columns[_POSITION["response"]]
+        ids = sample_ids(prompts, responses, values[_POSITION["label"]], values[_POSITION["id"]])
+        columns[_POSITION["id"]] = pa.array(ids)
+        columns[_POSITION["group"]] = pa.array(groups(prompts, values[_POSITION["group"]]))
         batch = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
         quality = _checked(self.quality.score(batch), len(rows), self.quality, finite=False)
         undefined = np.isnan(quality)
@@ -203,11 +212,10 @@ def _head(raw: Any) -> str:
 
 
 def _sample(one: Candidate, format_name: str, source: str, line: int, kept: str) -> tuple[Any, ...]:
-    """One row of SCHEMA; quality and utility are filled in per batch."""
+    """One row of SCHEMA; id and group (here: what they hash beside the texts), quality and utility come per batch."""
     context = one.context
-    group, identity = _identities(context, one)
     return (
-        identity,
+        _extra(context, one),
         context.prompt,
         one.text,
         one.label,
@@ -222,7 +230,7 @@ def _sample(one: Candidate, format_name: str, source: str, line: int, kept: str)
         0.0,
         0.0,
         1.0,
-        group,
+        _first_turn(context) if context.conversation else b"",
         source,
         line,
         kept,
@@ -237,26 +245,28 @@ def _sample(one: Candidate, format_name: str, source: str, line: int, kept: str)
     )
 
 
-def _identities(context: Context, one: Candidate) -> tuple[str, str]:
-    """Group (the first user turn) and sample id (the whole content) as hex digests of 16 and 32 digits."""
-    first = context.prompt
-    digest = blake2b(digest_size=16)
-    if context.conversation or context.system or context.tools:
-        turns = context.conversation
-        first = next((turn.content for turn in turns if turn.role == "user"), first)
-        digest.update(_dumps((context.system, turns and [tuple(turn) for turn in turns], context.tools)))
-    prompt = context.prompt.encode()
-    digest.update(b"%d:" % len(prompt) + prompt)
-    digest.update(one.text.encode())
-    if one.tool_calls or one.reasoning:
-        digest.update(f"\0{one.tool_calls}\0{one.reasoning}".encode())
-    digest.update(b"\1" if one.label == GOOD else b"\0")
-    return blake2b(first.encode(), digest_size=8).hexdigest(), digest.hexdigest()
+def _extra(context: Context, one: Candidate) -> bytes:
+    """What belongs to a sample's identity beside prompt, response and label; empty for most."""
+    if not (context.conversation or context.system or context.tools or one.tool_calls or one.reasoning):
+        return b""
+    turns = [tuple(turn) for turn in context.conversation]
+    return _dumps((context.system, turns, context.tools, one.tool_calls, one.reasoning))
+
+
+def _first_turn(context: Context) -> bytes:
+    """The first user turn of a conversation; empty where the prompt is the first."""
+    return next((turn.content.encode() for turn in context.conversation if turn.role == "user"), b"")
+
+
+def _column(values: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
+    """An Arrow array; most columns of a batch hold one value, and repeating it is much cheaper than reading each."""
+    first = values[0]
+    if values.count(first) == len(values):
+        return pa.repeat(pa.scalar(first, kind), len(values))
+    return pa.array(values, kind)
 
 
 def _kept(row: Row, columns: tuple[str, ...]) -> str:
-    if not columns:
-        return ""
     return _dumps({name: row.record.get(name) for name in columns}).decode()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -100,9 +99,10 @@ class Outcome:
         self.candidates: list[Candidate] = []
         self.lost: list[RecordError] = []
         """Candidates that are damaged; they cost themselves, not the record."""
-        self.unjudged: Counter[str] = Counter()
-        """Candidates without a verdict, by reason."""
-        self.notices: Counter[str] = Counter()
+        self.unjudged: list[str] = []
+        """A reason for each candidate without a verdict."""
+        self.notices: list[str] = []
+        """A code for each change worth counting."""
 
 
 def decide(facts: Iterable[Fact], policy: Policy, labels: LabelReader) -> Outcome:
@@ -161,21 +161,19 @@ def _rated(fact: Rated, policy: Policy, labels: LabelReader, outcome: Outcome) -
 
 def _add_verdict(fact: Judged | Rated, cell: Any, verdict: Verdict, policy: Policy, outcome: Outcome) -> None:
     if not verdict.label:
-        outcome.unjudged[verdict.reason] += 1
+        outcome.unjudged.append(verdict.reason)
         return
     try:
         context, text, reasoning, calls = _answer(fact.context, fact.response, policy, outcome)
     except RecordError as error:
         outcome.lost.append(error)
         return
-    for flag in verdict.flags:
-        outcome.notices[flag] += 1
+    if verdict.flags:
+        outcome.notices += verdict.flags
     outcome.candidates.append(
         Candidate(
             *(context, text, reasoning, calls, verdict.label, fact, fact.field, cell),
-            scale=verdict.scale,
-            position=verdict.position,
-            flags=verdict.flags,
+            *(verdict.scale, verdict.position, None, "", verdict.flags),
         )
     )
 
@@ -192,12 +190,12 @@ def _pair(fact: Pair, policy: Policy, labels: LabelReader, outcome: Outcome) -> 
     ]
     good, bad = sides[0][2], sides[1][2]
     if good is not None and bad is not None and good == bad:
-        outcome.unjudged["identical_sides"] += 1
+        outcome.unjudged.append("identical_sides")
         return
     identity = _pair_identity(good, bad)
     if policy.pair_sides == "random" and good is not None and bad is not None:
         keep = int.from_bytes(blake2b(f"{policy.seed}:{identity}".encode(), digest_size=1).digest(), "big") & 1
-        outcome.notices["unpaired"] += 1
+        outcome.notices.append("unpaired")
         sides = [sides[keep]]
     for label, field, answer in sides:
         if answer is not None:
@@ -249,7 +247,7 @@ def _without_reasoning(text: str, policy: Policy, outcome: Outcome) -> str:
         raise RecordError(
             "reasoning_refused", "the answer holds reasoning and `reasoning: reject` is set", field="response"
         )
-    outcome.notices["reasoning_stripped"] += 1
+    outcome.notices.append("reasoning_stripped")
     return _THINK.sub("", text)
 
 
@@ -269,10 +267,10 @@ def _ranked(fact: Ranked, policy: Policy, labels: LabelReader, outcome: Outcome)
         outcome.lost.append(error)
         return
     if len(order) <= 1:
-        outcome.unjudged["single_candidate" if order else "null_verdict"] += 1
+        outcome.unjudged.append("single_candidate" if order else "null_verdict")
         return
     if len({place for place, _ in order}) == 1:
-        outcome.unjudged["tie"] += 1
+        outcome.unjudged.append("tie")
         return
     answers = [(place, _side(fact.context, fact.responses[index], policy, outcome), index) for place, index in order]
     living = [(place, answer, index) for place, answer, index in answers if answer is not None]
@@ -286,7 +284,7 @@ def _ranked(fact: Ranked, policy: Policy, labels: LabelReader, outcome: Outcome)
                     rank=float(place),
                 )
             )
-    outcome.unjudged["middle_rank"] += len(living) - len(outcome.candidates)
+    outcome.unjudged += ["middle_rank"] * (len(living) - len(outcome.candidates))
     _drop_equal_opposites(outcome)
 
 
@@ -363,16 +361,16 @@ def _drop_equal_opposites(outcome: Outcome) -> None:
     both = {c.text for c in outcome.candidates if c.label == BAD} & good
     if both:
         kept = [c for c in outcome.candidates if c.text not in both]
-        outcome.unjudged["identical_sides"] += len(outcome.candidates) - len(kept)
+        outcome.unjudged += ["identical_sides"] * (len(outcome.candidates) - len(kept))
         outcome.candidates = kept
     if len({c.label for c in outcome.candidates}) == 1 and both:
         # the preference hung on the pair; what is left was preferred to nothing
-        outcome.unjudged["identical_sides"] += len(outcome.candidates)
+        outcome.unjudged += ["identical_sides"] * (len(outcome.candidates))
         outcome.candidates = []
 
 
 def _unjudged(fact: Unjudged, policy: Policy, labels: LabelReader, outcome: Outcome) -> None:  # noqa: ARG001
-    outcome.unjudged[fact.reason] += 1
+    outcome.unjudged.append(fact.reason)
 
 
 def _drop_repeats(outcome: Outcome) -> None:
@@ -391,7 +389,7 @@ def _drop_repeats(outcome: Outcome) -> None:
                     KTOLabelError("contradictory_verdicts", "one answer is judged good and bad", field=one.field)
                 )
         elif content in seen:
-            outcome.notices["repeat"] += 1
+            outcome.notices.append("repeat")
         else:
             kept.append(one)
         seen.add(content)

@@ -64,8 +64,9 @@ class Format(Plugin):
 
     reads: ClassVar[frozenset[str] | set[str]] = frozenset()
     """The columns a record must have: used for detection and documentation."""
-    default_scales: ClassVar[tuple[str, ...]] = ()
-    """Label plugins that its facts name, so that they can be loaded before the first record."""
+    default_scales: ClassVar[tuple[str, ...]] = ("specification",)
+    """Label plugins that its facts name, so that they are loaded before the first record; `specification` is what
+    a `Judged` names that names none."""
 
     def claim(self, shape: Shape) -> Claim:
         """Say how well this format fits records of this shape.

@@ -63,7 +63,7 @@ class Sink:
         """Close the file, if there is one, and hand out all samples; a file is memory-mapped."""
         self.finished = True
         if self._writer is None:
-            return pa.Table.from_batches(self._waiting, SCHEMA).combine_chunks()
+            return pa.Table.from_batches(self._waiting, SCHEMA)
         self._flush()
         self._writer.close()
         self._file.close()

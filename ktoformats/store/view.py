@@ -66,6 +66,13 @@ class View:
         return groups
 
 
+def take(table: pa.Table, rows: Array) -> pa.Table:
+    """Some rows of a table, in this order; consecutive ones are not copied."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+        return table.slice(int(rows[0]), len(rows))
+    return table.take(pa.array(rows))
+
+
 def labels_of(table: pa.Table) -> Array:
     """Bool per row: True for good."""
     return np.asarray(pc.equal(table.column("label"), GOOD).to_numpy())

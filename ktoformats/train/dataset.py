@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import pyarrow as pa
 from torch.utils.data import Dataset
 from torch.utils.data._utils.collate import default_collate_fn_map
 
+from ktoformats.store.view import take
 from ktoformats.train.ordered import training_rows
 from ktoformats.train.rows import Turns, needs_messages, to_samples, to_trl_rows
 
@@ -43,6 +44,9 @@ class KTODataset(Dataset[dict[str, Any]]):
     """
 
     def __init__(self, view: View, rows: np.ndarray | None = None) -> None:
+        if view.table.column("id").num_chunks * _ROWS_AT_ONCE > len(view.table):
+            # built in memory, batch by batch: one piece makes access by row quick
+            view = replace(view, table=view.table.combine_chunks())
         self._view = view
         self._rows = view.chosen if rows is None else rows
 
@@ -73,7 +77,7 @@ class KTODataset(Dataset[dict[str, Any]]):
         return KTODataset(self._view, self._rows[np.asarray(indices, np.int64)])
 
     def _samples(self, rows: np.ndarray) -> list[dict[str, Any]]:
-        samples = list(to_samples(self._view.table.take(pa.array(rows))))
+        samples = list(to_samples(take(self._view.table, rows)))
         for sample, occurrence in zip(samples, self._view.occurrence[rows].tolist(), strict=True):
             if occurrence:
                 sample["id"] = f"{sample['id']}-{occurrence}"
@@ -111,7 +115,7 @@ class KTODataset(Dataset[dict[str, Any]]):
             raise ImportError("to_trl needs the datasets library: pip install 'ktoformats[trl]'") from error
         if style not in ("auto", "standard", "conversational"):
             raise ValueError(f"style must be auto, standard or conversational, got {style!r}")
-        table = self._view.table.take(pa.array(training_rows(self._view, self._rows)))
+        table = take(self._view.table, training_rows(self._view, self._rows))
         if style == "auto":
             style = "conversational" if needs_messages(table.to_batches()) else "standard"
         tools = style == "conversational" and any(table.column("tools").to_pylist())

@@ -11,6 +11,7 @@ import yaml
 
 import ktoformats
 from ktoformats.errors import SourceError
+from ktoformats.store.view import take
 from ktoformats.train.ordered import training_rows
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ _ROWS_AT_ONCE: Final = 8192
 MANIFEST_SUFFIX: Final = ".manifest.yaml"
 REJECTS_SUFFIX: Final = ".rejects.txt"
 FAILED_SUFFIX: Final = ".failed.yaml"
-"""Side files end so that `datasets.load_dataset(FOLDER)` does not take them for data (it ignores YAML and text
-beside JSON Lines); the rejects are JSON Lines all the same."""
+"""Side files are called so that `datasets.load_dataset(FOLDER)` does not take them for data: it ignores YAML and
+text beside JSON Lines, unless `.jsonl` stands anywhere in their names. The rejects are JSON Lines all the same."""
 
 
 class Batches:
@@ -41,7 +42,7 @@ class Batches:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for start in range(0, len(self._rows), _ROWS_AT_ONCE):
             rows = self._rows[start : start + _ROWS_AT_ONCE]
-            table = self._view.table.take(pa.array(rows))
+            table = take(self._view.table, rows)
             occurrence = self._view.occurrence[rows]
             if occurrence.any():
                 ids = [
@@ -53,8 +54,8 @@ class Batches:
 
 
 def side_file(output: Path, suffix: str) -> Path:
-    """The path of a side file: the output's whole name with a suffix."""
-    return output.with_name(output.name + suffix)
+    """The path of a side file: `train.jsonl` gets `train-jsonl.manifest.yaml`, `train.parquet` one of its own."""
+    return output.with_name(output.name.replace(".", "-").lstrip("-") + suffix)
 
 
 def export(view: View, report: Report, exporter: Exporter, name: str, output: Path) -> dict[str, Any]:

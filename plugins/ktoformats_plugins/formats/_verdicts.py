@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ktoformats import Judged, RecordError
@@ -13,6 +14,7 @@ SCALES = ("specification", "rating")
 """What reads label, score and preference, and what reads rating."""
 
 
+@lru_cache(maxsize=64)
 def verdict_columns(columns: Columns) -> tuple[tuple[str, str], ...]:
     """Column and label plugin, the first column that is not null decides."""
     return (
@@ -41,9 +43,19 @@ def judged_by(
     cells: dict[str, Any], columns: Columns, context: Context, response: str | Response, path: str = ""
 ) -> Judged:
     """As `judged`, with the verdict taken from any object, such as one turn of a conversation."""
-    present = [(name, cells[name], scale) for name, scale in verdict_columns(columns) if name in cells]
-    if not present:
-        raise RecordError("missing_field", f"expected one of {', '.join(columns.verdicts)}", field=path)
-    given = [cell for cell in present if cell[1] is not None]
-    name, value, scale = given[0] if given else present[0]
-    return Judged(context, response, value, name, scale, tuple(given[1:]))
+    first: tuple[str, Any, str] | None = None
+    others: tuple[tuple[str, Any, str], ...] = ()
+    for name, scale in verdict_columns(columns):
+        cell = cells.get(name)
+        if cell is None:
+            continue
+        if first is None:
+            first = (name, cell, scale)
+        else:
+            others += ((name, cell, scale),)
+    if first is None:
+        null = next((name for name in columns.verdicts if name in cells), None)
+        if null is None:
+            raise RecordError("missing_field", f"expected one of {', '.join(columns.verdicts)}", field=path)
+        first = (null, None, SCALES[0])
+    return Judged(context, response, first[1], first[0], first[2], others)

@@ -1,4 +1,4 @@
-"""Academic grades."""
+"""The grades of schools and universities."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ktoformats import Labels, Plugin, Scale, hookimpl, scale_of
 
 
 class Academic(Labels):
-    """راسب < ضعيف < مقبول < جيد < جيد جداً < ممتاز: good from جيد."""
+    """Reads راسب or ضعيف جداً < ضعيف or سيئ < مقبول or متوسط < جيد < جيد جداً < ممتاز; good from جيد."""
 
     scale: Scale = scale_of(
         "academic",
@@ -18,5 +18,4 @@ class Academic(Labels):
 
 @hookimpl
 def ktoformats_plugins() -> list[type[Plugin]]:
-    """Name this module's plugin."""
     return [Academic]

@@ -1,4 +1,4 @@
-"""Stars and ratings from 1 to 5."""
+"""Ratings from 1 to 5."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from ktoformats import Labels, Plugin, Scale, hookimpl
 
 
 class Rating(Labels):
-    """Numbers, fractions, percentages and stars from 1 to 5: good from 4, bad to 2, 3 is the middle."""
+    """Reads numbers, fractions, percentages and stars from 1 to 5; good from 4, bad to 2, 3 is the middle."""
 
     scale: Scale = Scale(name="rating", low=1, high=5, good_from=4, bad_to=2)
 
 
 @hookimpl
 def ktoformats_plugins() -> list[type[Plugin]]:
-    """Name this module's plugin."""
     return [Rating]
