@@ -603,7 +603,7 @@ class _Processed(_Wrapper):
     """Takes the samples that a method makes of a record."""
 
     method: str
-    scores: _Scores = Field(exclude=True, repr=False)
+    scores: Any = Field(exclude=True, repr=False)  # _Scores, shared: validation would copy it
 
     def facts(self, row: Row) -> Iterator[Fact]:
         for sample in _listed(self.call(self.method, row.record)):
@@ -715,7 +715,7 @@ class _GivenQuality(Quality):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     inner: Quality
-    scores: _Scores = Field(exclude=True, repr=False)
+    scores: Any = Field(exclude=True, repr=False)  # _Scores, shared: validation would copy it
 
     def score(self, batch: pa.RecordBatch) -> np.ndarray:
         given = _given(batch, self.scores, 0)
@@ -730,7 +730,7 @@ class _GivenUtility(Utility):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     inner: Utility
-    scores: _Scores = Field(exclude=True, repr=False)
+    scores: Any = Field(exclude=True, repr=False)  # _Scores, shared: validation would copy it
 
     def score(self, batch: pa.RecordBatch) -> np.ndarray:
         given = _given(batch, self.scores, 1)

@@ -6,6 +6,7 @@ Origin is provenance and not identity: the same content read from another file o
 from __future__ import annotations
 
 from hashlib import sha256
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -62,4 +63,4 @@ def _encoded(column: pa.Array) -> list[memoryview]:
     _, offset_buffer, data = column.buffers()
     offsets = np.frombuffer(offset_buffer, np.int64)[column.offset : column.offset + len(column) + 1].tolist()
     view = memoryview(data if data is not None else b"")
-    return [view[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False)]
+    return [view[start:stop] for start, stop in pairwise(offsets)]

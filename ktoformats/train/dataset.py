@@ -95,8 +95,10 @@ class KTODataset(Dataset[dict[str, Any]]):
         import torch
 
         columns = {key: [sample[key] for sample in batch] for key in batch[0]}
-        numbers = {"response_quality", "utility_score", "weight", "line"}
-        return {key: torch.tensor(values) if key in numbers else values for key, values in columns.items()}
+        kinds = {**dict.fromkeys(("response_quality", "utility_score", "weight"), torch.float64), "line": torch.int64}
+        return {
+            key: torch.tensor(values, dtype=kinds[key]) if key in kinds else values for key, values in columns.items()
+        }
 
     def to_trl(self, style: str = "auto") -> Any:
         """A `datasets.Dataset` for TRL's KTOTrainer, in training order.
