@@ -27,7 +27,16 @@ class KtoFormatsError(Exception):
 
 
 class ConfigError(KtoFormatsError, ValueError):
-    """A configuration is wrong; the message names the key, what was seen and what to write."""
+    """A configuration is wrong; the message names the key, what was seen and what to write.
+
+    Args:
+        message: All faults in one line; empty joins `faults`.
+        faults: One sentence for each fault, starting with its key.
+    """
+
+    def __init__(self, message: str = "", *, faults: tuple[str, ...] = ()) -> None:
+        super().__init__(message or "; ".join(faults))
+        self.faults = faults
 
 
 class PluginError(KtoFormatsError):

@@ -39,21 +39,25 @@ class Section(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError(explain(error, type(self))) from error
+            raise ConfigError(faults=explain(error, type(self))) from error
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """All faults of a configuration, one line each: key, what was seen, what was expected."""
-    lines = []
+def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
+    """All faults of a configuration, a sentence each: key, what was seen, what was expected."""
+    lines: list[str] = []
     for fault in error.errors():
         where = ".".join(str(part) for part in fault["loc"])
+        inner = fault.get("ctx", {}).get("error")
+        if isinstance(inner, ConfigError):  # a section inside this one
+            lines += [f"{where}.{line}" for line in inner.faults]
+            continue
         if fault["type"] == "extra_forbidden":
             known = _fields_at(model, fault["loc"][:-1])
             lines.append(f"{where}: unknown key{suggest(str(fault['loc'][-1]), known)}")
         else:
             seen = repr(fault["input"])
             lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}, got {seen[:80]}")
-    return "; ".join(lines)
+    return tuple(lines)
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -170,7 +170,7 @@ class Registry:
                 plugin=name,
             )
         if len(candidates) > 1:
-            owners = " and ".join(one.owner for one in candidates)
+            owners = " and ".join(sorted(one.owner for one in candidates))
             raise PluginConflictError(
                 f"{kind} {name!r} is registered by {owners}; uninstall one of them", kind=kind, plugin=name
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 import orjson
 
 from ktoformats.convert.ledger import FileAccount
-from ktoformats.errors import KTODataError, KTOLabelError, RejectBudgetError, SourceError
+from ktoformats.errors import KTODataError, KtoFormatsError, KTOLabelError, RejectBudgetError, SourceError
 from ktoformats.read.lines import blocks
 from ktoformats.read.rows import blocks_of_rows
 from ktoformats.store.workers import convert_all
@@ -184,7 +184,10 @@ class _Quarantine:
         self._stream.close()
         self._part.replace(self._path)
 
-    def __exit__(self, *_: object) -> None:
-        # a build that stopped still shows what it rejected: that is what people need to mend the file
-        if self._part.exists():
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # a build that stopped over its data still shows what it rejected: that is what mends the file
+        if kind is None or issubclass(kind, KtoFormatsError):
             self.publish()
+        else:
+            self._stream.close()
+            self._part.unlink()

@@ -12,7 +12,14 @@ import orjson
 
 import ktoformats
 from ktoformats.convert.ledger import FileAccount, Ledger, Reject
-from ktoformats.errors import ConfigError, EmptyDatasetError, KTODataError, KTOLabelError, OneClassError
+from ktoformats.errors import (
+    ConfigError,
+    EmptyDatasetError,
+    KTODataError,
+    KtoFormatsError,
+    KTOLabelError,
+    OneClassError,
+)
 from ktoformats.feedback import BAD, GOOD
 from ktoformats.read.sources import digest, resolve
 from ktoformats.store import view as views
@@ -241,8 +248,9 @@ def _build_or_open(paths: list[Path], job: _Job, cache: Cache | None) -> pa.Tabl
     try:
         job.run(file_blocks(paths), _sink(config, folder, compression=cache.compression), rejects)
         entry.publish(folder, {"ledger": job.report.ledger.to_json()})
-    except BaseException:
-        _hand_out(folder / REJECTS, job.rejects_path)
+    except BaseException as error:
+        if isinstance(error, KtoFormatsError):
+            _hand_out(folder / REJECTS, job.rejects_path)
         shutil.rmtree(folder, ignore_errors=True)
         raise
     _hand_out(entry.path / REJECTS, job.rejects_path)
@@ -294,7 +302,7 @@ def _key(paths: list[Path], config: KTODataConfig, assembly: Assembly, cache: Ca
             "plugins": [
                 [type(one).__module__, type(one).__qualname__, one.model_dump(mode="json")] for one in plugins
             ],
-            "versions": assembly.plugins,
+            "versions": {kind: owners for kind, owners in assembly.plugins.items() if kind != "filter"},
             "code": code_digest(["ktoformats", *(type(one).__module__ for one in plugins)]),
             "sources": [[str(path), digest(path)] for path in paths],
             "on_error": config.on_error,

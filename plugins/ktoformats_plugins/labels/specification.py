@@ -96,21 +96,23 @@ class Specification(Labels):
 
     def read(self, cell: Any) -> Reading | None:
         """Read one cell; see the class."""
-        if type(cell) is str and cell.strip():
-            grade = read_grade(cell, self._mapping, {})
-            if grade is not None:
-                value = 1.0 if grade.name == "good" else 0.0
-                return Reading(grade.name, value, value, "arabic_label_mapping")
-            score = read_score(cell)
-            if score is not None and (score.maximum is not None or score.flags):
-                return self.rated.read(cell)
-            if score is None and (general := read_grade(cell)) is not None and general.name == "average":
-                return Reading("", 0.5, 0.5, self.scale.name)
         try:
-            return super().read(cell)
+            return self._read_text(cell) if type(cell) is str and cell.strip() else super().read(cell)
         except KTOLabelError as error:
             # -1 and 2 are not far-off scores: they are somebody's labels, and nobody said which
             raise KTOLabelError("label_unrecognised", error.message) from None
+
+    def _read_text(self, cell: str) -> Reading | None:
+        grade = read_grade(cell, self._mapping, {})
+        if grade is not None:
+            value = 1.0 if grade.name == "good" else 0.0
+            return Reading(grade.name, value, value, "arabic_label_mapping")
+        score = read_score(cell)
+        if score is not None and (score.maximum is not None or score.flags):
+            return self.rated.read(cell)
+        if score is None and (general := read_grade(cell)) is not None and general.name == "average":
+            return Reading("", 0.5, 0.5, self.scale.name)
+        return super().read(cell)
 
 
 @hookimpl

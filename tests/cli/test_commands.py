@@ -1,0 +1,271 @@
+"""The commands as real processes: exit statuses, what is written, what is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMMAND = [sys.executable, "-m", "ktoformats.cli.main"]
+GOOD = {"prompt": "q", "response": "a good answer", "label": "good"}
+BAD = {"prompt": "q", "response": "a bad answer", "label": "bad"}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command in an empty folder, with a cache of its own."""
+
+    def call(*args: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), **environment}
+        done = subprocess.run(
+            [*COMMAND, *map(str, args)], cwd=tmp_path, capture_output=True, text=True, env=env, timeout=120, check=False
+        )
+        assert "Traceback" not in done.stderr
+        return done
+
+    return call
+
+
+def left(folder: Path) -> set[str]:
+    """The files a command left, the cache and sources apart."""
+    return {p.name for p in folder.iterdir() if p.name != "cache" and not p.name.startswith("records")}
+
+
+def test_demo_shows_every_format(run: Callable[..., Any]) -> None:
+    done = run("demo")
+    assert done.returncode == 0
+    for name in ("binary", "pairwise", "ranking", "conversation", "arabic-rating"):
+        assert name in done.stdout
+    report = json.loads(run("demo", "--json").stdout)["report"]
+    assert report["total"]["lines"] == 17
+    assert report["total"]["rejected"] == {"label_unrecognised": 1}
+    assert report["labels"] == {"good": 10, "bad": 8}
+
+
+def test_convert_writes_trl_rows_and_side_files(run: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path) -> None:
+    done = run("convert", lines([GOOD, BAD, b"oops", {**GOOD, "label": None}]), "-o", "deep/train.jsonl")
+    assert done.returncode == 0
+    rows = [json.loads(line) for line in (tmp_path / "deep/train.jsonl").read_text().splitlines()]
+    assert sorted(rows, key=str) == [
+        {"prompt": "q", "completion": "a bad answer", "label": False},
+        {"prompt": "q", "completion": "a good answer", "label": True},
+    ]
+    assert left(tmp_path / "deep") == {"train.jsonl", "train-jsonl.manifest.yaml", "train-jsonl.rejects.txt"}
+    [reject] = [json.loads(line) for line in (tmp_path / "deep/train-jsonl.rejects.txt").read_text().splitlines()]
+    assert (reject["line"], reject["reason"], reject["record"]) == (3, "invalid_json", "oops")
+    manifest = yaml.safe_load((tmp_path / "deep/train-jsonl.manifest.yaml").read_text())
+    total = manifest["total"]
+    assert total["lines"] == 4 == total["blank"] + total["used"] + sum(total["without_verdict"].values()) + sum(total["rejected"].values())
+    assert manifest["order"] == "training"
+    assert manifest["told"] == {"style": "standard"}
+    assert "wrote 2 samples to deep/train.jsonl (trl, standard, training order)" in done.stdout
+    assert ":3: " in done.stderr
+
+
+@pytest.mark.parametrize("exporter", ["jsonl", "parquet"])
+def test_canonical_files_keep_source_order_and_keys(
+    run: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path, exporter: str
+) -> None:
+    records = [{**(GOOD if i % 3 else BAD), "prompt": f"p{i}"} for i in range(50)]
+    done = run("convert", lines(records), "-o", f"out.{exporter}", "--to", exporter, "--no-cache")
+    assert done.returncode == 0
+    path = tmp_path / f"out.{exporter}"
+    rows = pq.read_table(path).to_pylist() if exporter == "parquet" else [json.loads(x) for x in path.read_text().splitlines()]
+    assert [row["prompt"] for row in rows] == [f"p{i}" for i in range(50)]
+    assert {"prompt", "response", "label", "method", "format_type", "preference_type", "utility_score"} <= set(rows[0])
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_second_convert_comes_from_the_cache(run: Callable[..., Any], lines: Callable[..., Path]) -> None:
+    source = lines([GOOD, BAD])
+    first = json.loads(run("convert", source, "-o", "a.jsonl", "--json").stdout)
+    second = json.loads(run("convert", source, "-o", "b.jsonl", "--json").stdout)
+    assert (first["cached"], second["cached"]) == (False, True)
+    assert first["total"] == second["total"]
+
+
+def test_config_and_settings(run: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path) -> None:
+    source = lines([{"q": "p", "a": "x", "stars": n} for n in range(1, 11)])
+    (tmp_path / "kto.yaml").write_text(
+        f"data:\n  train_file: {source}\n  prompt_column: q\n  response_column: a\n  rating_column: stars\n"
+        "  scales:\n    stars: {low: 1, high: 10, good_from: 8, bad_to: 4}\n  min_samples_per_label: 0\n"
+    )
+    result = json.loads(run("convert", "--config", "kto.yaml", "-o", "x.jsonl", "--to", "jsonl", "--json").stdout)
+    assert result["labels"] == {"good": 3, "bad": 3}  # 1-4 and 8-10, balanced by the config's default
+    assert result["total"]["dropped"]["balance"] == {"balance": {"good": 0, "bad": 1}}
+    result = json.loads(
+        run("convert", "--config", "kto.yaml", "-o", "x.jsonl", "--json", "--set", "balance_labels=false", "--set", "random_seed=3").stdout
+    )
+    assert result["labels"] == {"good": 3, "bad": 4}
+    assert result["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "message"),
+    [
+        (["convert", "no.jsonl", "-o", "x"], 1, "no.jsonl"),
+        (["convert", "SRC", "-o", "x", "--format", "binry"], 3, "no format plugin is called 'binry'; did you mean 'binary'?"),
+        (["convert", "SRC", "-o", "x", "--to", "tlr"], 3, "did you mean 'trl'?"),
+        (["convert", "SRC", "-o", "x", "--set", "promt_column=q"], 2, "promt_column: unknown key; did you mean 'prompt_column'?"),
+        (["convert", "SRC", "-o", "x", "--set", "random_seed"], 2, "expected KEY=VALUE"),
+        (["convert", "SRC", "-o", "x", "--config", "no.yaml"], 2, "no.yaml: cannot be read"),
+        (["convert", "-o", "x"], 2, "no SOURCE was named"),
+        (["convert", "SRC"], 2, "Missing option '-o'"),
+        (["convert", "SRC", "-o", "SRC"], 2, "is also a source"),
+        (["convrt"], 2, "did you mean 'convert'?"),
+        (["config", "check", "no.yaml"], 2, "no.yaml"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_errors_have_a_status_and_say_what_to_do(
+    run: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path, args: list[str], status: int, message: str
+) -> None:
+    source = str(lines([GOOD, BAD]))
+    args = [source if arg == "SRC" else arg for arg in args]
+    done = run(*args)
+    assert done.returncode == status
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert done.stdout == ""
+    assert left(tmp_path) == set()
+    body = json.loads(run(*args, "--json").stdout)["error"]
+    assert body["exit_status"] == status
+    assert message in body["message"]
+
+
+def test_fail_stops_at_the_first_reject(run: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path) -> None:
+    source = lines([GOOD, {**GOOD, "label": "perhaps"}, BAD])
+    done = run("convert", source, "-o", "x.jsonl", "--on-error", "fail")
+    assert done.returncode == 1
+    assert f"{source}:2: label: 'perhaps' is no value of" in done.stderr
+    assert left(tmp_path) == {"x-jsonl.failed.yaml"}
+
+
+def test_a_spent_budget_publishes_only_what_explains_it(
+    run: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = lines([GOOD, BAD] * 50 + [{**GOOD, "label": "maybe"}] * 101)
+    (tmp_path / "x.jsonl").write_text("old\n")
+    done = run("convert", source, "-o", "x.jsonl")
+    assert done.returncode == 1
+    assert "101 of 201 records were rejected (label_unrecognised 101); label: 'maybe'" in done.stderr
+    assert "101 times, first on line 101" in done.stderr
+    assert (tmp_path / "x.jsonl").read_text() == "old\n"
+    assert left(tmp_path) == {"x.jsonl", "x-jsonl.failed.yaml", "x-jsonl.rejects.txt"}
+    failed = yaml.safe_load((tmp_path / "x-jsonl.failed.yaml").read_text())
+    assert failed["total"]["rejected"] == {"label_unrecognised": 101}
+    assert failed["total"]["lines"] == 201
+    assert run("convert", source, "-o", "x.jsonl", "--on-error", "skip").returncode == 0
+    assert "failed" not in str(left(tmp_path))
+
+
+def test_one_class_is_an_error_for_a_trainer_only(run: Callable[..., Any], lines: Callable[..., Path]) -> None:
+    source = lines([GOOD, {**GOOD, "prompt": "other"}])
+    done = run("convert", source, "-o", "x.jsonl")
+    assert done.returncode == 1
+    assert "no bad sample is left" in done.stderr
+    assert run("convert", source, "-o", "x.parquet", "--to", "parquet").returncode == 0
+    assert run("convert", source, "-o", "x.jsonl", "--set", "require_both_labels=false").returncode == 0
+
+
+def test_workers_write_the_same_bytes(run: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path) -> None:
+    source = lines([{**(GOOD if i % 2 else BAD), "prompt": f"p{i} " + "x" * 900} for i in range(3000)])
+    for name, workers in (("one", "1"), ("three", "3")):
+        done = run("convert", source, "-o", f"{name}.jsonl", "--no-cache", "--workers", workers)
+        assert done.returncode == 0
+    assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "three.jsonl").read_bytes()
+
+
+def test_ctrl_c_leaves_nothing(lines: Callable[..., Path], tmp_path: Path) -> None:
+    source = lines([{**(GOOD if i % 2 else BAD), "prompt": f"p{i} " + "x" * 900} for i in range(60_000)])
+    work = tmp_path / "work"
+    work.mkdir()
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    child = subprocess.Popen(
+        [*COMMAND, "convert", str(source), "-o", "x.jsonl", "--workers", "2"], cwd=work, env=env, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(2.5)
+    child.send_signal(signal.SIGINT)
+    _, stderr = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert "interrupted; nothing was published" in stderr
+    assert "Traceback" not in stderr
+    assert list(work.iterdir()) == []
+    assert [p for p in (tmp_path / "cache").rglob("*") if p.is_file()] == []
+
+
+def test_hostile_text_reaches_no_terminal_raw(run: Callable[..., Any], lines: Callable[..., Path]) -> None:
+    payload = "\x1b[31mred\x07\x9b2J \u202egnp.exe\u2066 \r\nforged"
+    records = [
+        {"prompt": payload, "response": payload, "label": "good"},
+        {"prompt": "p", "response": "r", "label": payload},
+        {payload: 1},
+        BAD,
+    ]
+    source = lines(records)
+    for args in (("inspect", source), ("convert", source, "-o", "x.jsonl"), ("convert", source, "-o", "y", "--on-error", "fail")):
+        done = run(*args)
+        shown = done.stdout + done.stderr
+        assert not {c for c in shown if ord(c) < 32 or 0x7F <= ord(c) <= 0x9F} - {"\n"}
+        assert not set("\u202e\u2066") & set(shown)
+
+
+def test_piped_tables_are_never_cut(run: Callable[..., Any], lines: Callable[..., Path]) -> None:
+    long = "a" * 90
+    done = run("inspect", lines([{"prompt": "p", long: 1, "response": "r", "label": "good"}]), COLUMNS="20")
+    assert any(len(line) > 100 for line in done.stdout.splitlines())
+
+
+def test_inspect_asks_every_format_and_proposes_scales(run: Callable[..., Any], lines: Callable[..., Path]) -> None:
+    source = lines([{"prompt": "p", "response": "r", "rating": 9}, {"question": "?"}, b"{"])
+    done = run("inspect", source, "--json")
+    result = json.loads(done.stdout)
+    assert [shape["detected"] for shape in result["shapes"]] == ["binary", None]
+    assert {claim["format"] for claim in result["shapes"][0]["claims"]} >= {"binary", "pairwise", "ranking"}
+    [rating] = result["verdicts"]
+    assert (rating["column"], rating["values"]) == ("rating", {"9": 1})
+    assert "rating" not in rating["read_by"]
+    assert "percent" in rating["read_by"]
+    assert "read as: nothing" in run("inspect", source).stdout
+
+
+def test_config_init_check_schema(run: Callable[..., Any], tmp_path: Path) -> None:
+    assert run("config", "init", "my.yaml").returncode == 0
+    assert run("config", "init", "my.yaml").returncode == 2
+    assert run("config", "check", "my.yaml").returncode == 0
+    (tmp_path / "bad.yaml").write_text("data:\n  balance_label: true\n  alpha: 1\n")
+    done = run("config", "check", "bad.yaml")
+    assert done.returncode == 2
+    assert "data.balance_label: unknown key; did you mean 'balance_labels'?" in done.stderr
+    assert "data.alpha: unknown key" in done.stderr
+    schema = json.loads(run("config", "schema").stdout)
+    text = json.dumps(schema)
+    assert '"best_first"' in text
+    assert "min_samples_per_label" in text
+
+
+@pytest.mark.parametrize("name", ["convert", "demo", "inspect", "plugin", "config"])
+def test_help_teaches(run: Callable[..., Any], name: str) -> None:
+    done = run(name, "--help")
+    assert done.returncode == 0
+    assert "Usage: ktoformats " + name in done.stdout
+
+
+def test_a_closed_pipe_is_no_error(lines: Callable[..., Path]) -> None:
+    done = subprocess.run(
+        f"{' '.join(COMMAND)} demo | head -1", shell=True, capture_output=True, text=True, timeout=60, check=False  # noqa: S602 - our own words
+    )
+    assert "Traceback" not in done.stderr
+    assert "Broken" not in done.stderr
