@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ktoformats.config.models import KTODataConfig
 
 _LENGTH: Final = struct.Struct(">Q")
+_LAST_WORDS_S: Final = 5.0
+"""Seconds to wait for the exit status of a worker whose pipes broke."""
 
 
 def convert_all(
@@ -127,9 +129,16 @@ class _Child:
         except (OSError, EOFError, ValueError) as error:
             if isinstance(error, KTODataError):
                 raise
-            code = self._process.poll()
             lines = f"{block.lines[0]}-{block.lines[-1]}" if block.lines else "?"
-            raise KTODataError(f"{block.source}:{lines}: the worker process died (exit status {code})") from error
+            message = f"{block.source}:{lines}: the worker process died (exit status {self._status()})"
+            raise KTODataError(message) from error
+
+    def _status(self) -> int | str:
+        """Why the process ended, or that it has only closed its pipes."""
+        try:
+            return self._process.wait(timeout=_LAST_WORDS_S)
+        except subprocess.TimeoutExpired:
+            return "none: it closed its pipes"
 
     def stop(self) -> None:
         """End the process; it has nothing to lose."""

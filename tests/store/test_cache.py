@@ -128,14 +128,18 @@ def test_a_failed_build_leaves_no_entry(load: Callable[..., Any], lines: Callabl
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_the_budget_is_judged_again_when_the_cache_is_opened(load: Callable[..., Any], lines: Callable[..., Path]) -> None:
+def test_the_budget_is_judged_again_when_the_cache_is_opened(
+    load: Callable[..., Any], lines: Callable[..., Path]
+) -> None:
     path = lines([*RECORDS, *[b"x"] * 200])
     load(path, max_rejected=500)
     with pytest.raises(RejectBudgetError, match="201 of 222"):
         load(path, max_rejected=5)
 
 
-def test_rejects_are_handed_out_from_the_cache(load: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path) -> None:
+def test_rejects_are_handed_out_from_the_cache(
+    load: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path
+) -> None:
     path = lines(RECORDS)
     load(path)
     load(path, rejects_file=tmp_path / "out" / "{split}.rejects.jsonl")
@@ -143,7 +147,9 @@ def test_rejects_are_handed_out_from_the_cache(load: Callable[..., Any], lines: 
     assert json.loads(reject)["record"] == "broken"
 
 
-def test_compression_is_smaller_and_reads_the_same(load: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path) -> None:
+def test_compression_is_smaller_and_reads_the_same(
+    load: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path
+) -> None:
     path = lines([{"prompt": f"q{i}", "response": "same words " * 50, "label": i % 2} for i in range(500)])
     plain = load(path)
     size = (entry(tmp_path) / "samples.arrow").stat().st_size
@@ -157,6 +163,8 @@ def test_a_folder_of_someone_else_is_refused(
     load: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cache").mkdir()
-    os.chown(tmp_path / "cache", 12345, 12345) if os.geteuid() == 0 else monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    os.chown(tmp_path / "cache", 12345, 12345) if os.geteuid() == 0 else monkeypatch.setattr(
+        os, "geteuid", lambda: 12345
+    )
     with pytest.raises(SourceError, match="belongs to another user"):
         load(lines(RECORDS))

@@ -1,0 +1,156 @@
+"""Configuration: the specification's fields and defaults, strict keys, bounded YAML."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ktoformats import ConfigError, KTOConfig, KTODataConfig, KTOSpecificConfig, Scale
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULTS: dict[str, Any] = {
+    # the specification's KTODataConfig
+    "label_column": "label",
+    "response_column": "response",
+    "completion_column": "completion",
+    "score_column": "score",
+    "rating_column": "rating",
+    "balance_labels": True,
+    "label_imbalance_tolerance": 0.1,
+    "min_samples_per_label": 100,
+    "filter_low_utility": True,
+    "convert_pairwise_to_binary": True,
+    "pairwise_sampling_strategy": "all",
+    "arabic_label_mapping": {
+        "جيد": "good",
+        "ممتاز": "good",
+        "مقبول": "good",
+        "سيء": "bad",
+        "ضعيف": "bad",
+        "مرفوض": "bad",
+    },
+    # no bounds unless set: docs/explanation/differences.md
+    "min_utility_threshold": None,
+    "max_utility_threshold": None,
+    # the base fields that its examples use
+    "prompt_column": "prompt",
+    "system_column": "system",
+    "random_seed": 42,
+    "min_prompt_length": 1,
+    "max_prompt_length": 100_000,
+    "min_response_length": 1,
+    "max_response_length": 100_000,
+    "streaming": False,
+    "buffer_size": 10_000,
+    "preprocessing_num_workers": 1,
+    "lazy_loading": False,
+    "max_samples_in_memory": None,
+    "strict": False,
+    "ranking_strategy": "best_worst",
+}
+
+
+def test_defaults_are_the_specified_ones() -> None:
+    config = KTODataConfig()
+    assert {name: getattr(config, name) for name in DEFAULTS} == DEFAULTS
+    assert config.kto_specific == KTOSpecificConfig(alpha=0.88, lambda_param=2.25)
+
+
+def test_every_field_is_described() -> None:
+    names = {name for name, field in KTODataConfig.model_fields.items() if not field.description}
+    assert {name for name in names if not re.search(r"_column$|_length$|tolerance$|_threshold$", name)} <= {
+        "random_seed", "kto_specific", "balance_labels", "filter_low_utility", "convert_pairwise_to_binary", "ranking_ties",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"promt_column": "x"}, r"promt_column: unknown key; did you mean 'prompt_column'\?"),
+        ({"balance_labels": "perhaps"}, "balance_labels: .*boolean.*, got 'perhaps'"),
+        (
+            {"pairwise_sampling_strategy": "some"},
+            "pairwise_sampling_strategy: Input should be 'all', 'balanced' or 'random'",
+        ),
+        ({"kto_specific": {"alhpa": 1}}, r"kto_specific\.alhpa: unknown key; did you mean 'alpha'\?"),
+        ({"formats": ["binary", {"binary": {}}]}, "formats: 'binary' is named twice"),
+        ({"formats": []}, "formats: .*at least 1"),
+        ({"quality": {"a": {}, "b": {}}}, "quality: expected one plugin"),
+        ({"random_seed": -1, "buffer_size": 0}, "random_seed: .*; buffer_size: "),
+    ],
+    ids=str,
+)
+def test_wrong_values_name_key_and_remedy(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        KTODataConfig(**values)
+    with pytest.raises(ValueError, match=message):  # it is the builtin that callers expect, too
+        KTODataConfig(**values)
+
+
+def test_assignments_are_checked() -> None:
+    config = KTODataConfig()
+    with pytest.raises(ValueError, match="buffer_size"):
+        config.buffer_size = 0
+
+
+def write(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "kto.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_from_yaml(tmp_path: Path) -> None:
+    text = "model: {model_name: m}\ndata:\n  train_file: [a.jsonl, b.jsonl]\n  scales: {stars: {low: 1, high: 3, good_from: 3, bad_to: 1}}\n"
+    config = KTOConfig.from_yaml(write(tmp_path, text))
+    assert config.model.model_name == "m"
+    assert config.data.train_file == ["a.jsonl", "b.jsonl"]
+    assert config.data.scales["stars"] == Scale(low=1, high=3, good_from=3, bad_to=1)
+    assert KTOConfig.from_yaml(write(tmp_path, "")) == KTOConfig()
+    assert KTOConfig.from_yaml(write(tmp_path, b"\xef\xbb\xbfdata: {}\n")) == KTOConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data: [\n", r"kto\.yaml, line \d+, column \d+"),
+        ("a: &x 1\nb: *x\n", "line 2, column 4: aliases"),
+        ("data: {keep: [a], keep: [b]}\n", "key 'keep' stands twice"),
+        ("data: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
+        ("- 1\n", "expected `key: value` lines at the top, got list"),
+        ("1: 2\n", "expected `key: value` lines at the top"),
+        ("x: " + "[" * 30 + "]" * 30, "more than 20 levels"),
+        ("x: [" + "1," * 20_000 + "1]", "more than 20 levels or 10000 values"),
+        ("x: 2026-13-45\n", "month must be in"),
+        ("data: {train: 1}\n", r"data\.train: unknown key"),
+        (b"\xff\xfe", "not UTF-8"),
+        ("x: " + "a" * (1 << 20), "larger than 1048576 bytes"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_yaml_is_bounded_and_strict(tmp_path: Path, text: str | bytes, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        KTOConfig.from_yaml(write(tmp_path, text))
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
+        KTOConfig.from_yaml(tmp_path / "none.yaml")
+
+
+def test_the_schema_accepts_what_the_models_accept() -> None:
+    """The composed schema names the options of installed plugins."""
+    from ktoformats.config.schema import json_schema
+    from ktoformats.plugin.registry import Registry
+
+    schema, failures = json_schema(Registry())
+    data = schema["$defs"]["KTODataConfig"]["properties"]
+    names = data["formats"]["items"]["anyOf"][0]["enum"]
+    assert failures == []
+    assert names == ["default", "arabic-rating", "binary", "conversation", "pairwise", "ranking"]
+    ranking = next(c for c in data["formats"]["items"]["anyOf"][1:] if c["required"] == ["ranking"])
+    assert ranking["properties"]["ranking"]["properties"]["order"]["enum"] == ["ranks", "best_first", "worst_first"]
+    assert set(data) == set(KTODataConfig.model_fields)
