@@ -197,6 +197,7 @@ REASONS: Final[dict[str, str]] = {
     "too_many_turns": "A conversation has more turns than the limit.",
     "prompt_mismatch": "The prompt and the conversation contradict each other.",
     "reasoning_refused": "The answer holds reasoning, and `reasoning: reject` is set.",
+    "format_failed": "The format plugin failed on the record; its author should hear of it.",
     # a verdict cannot be read
     "label_unrecognised": "The verdict is not a value of its scale.",
     "out_of_scale": "The number lies outside its scale.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib import import_module
 from typing import Any, Final
@@ -20,7 +21,8 @@ _COMMANDS: Final = {
     "inspect": ("ktoformats.cli.inspect", "Look at a source: shape, format, first samples."),
     "plugin": ("ktoformats.cli.plugin", "See what is installed."),
 }
-EXIT_DATA, EXIT_USAGE, EXIT_PLUGIN, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_DATA, EXIT_USAGE, EXIT_PLUGIN, EXIT_DEFECT, EXIT_INTERRUPTED = 1, 2, 3, 70, 130
+TRACEBACK_VARIABLE: Final = "KTOFORMATS_TRACEBACK"
 
 
 class _Lazy(click.Group):
@@ -65,7 +67,7 @@ def cli() -> None:
       ktoformats convert feedback.jsonl -o train.jsonl
 
     Exit status: 0 done (rejected records within the budget are normal), 1 the data cannot be used, 2 a wrong
-    option or configuration, 3 a plugin cannot be used, 130 interrupted.
+    option or configuration, 3 a plugin cannot be used, 70 a defect, 130 interrupted.
     """  # noqa: D301 - \b keeps click from joining the lines
 
 
@@ -96,6 +98,11 @@ def main(args: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away; that is its right
         sys.exit(0)
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        message = f"a defect: {type(error).__name__}: {error}; {TRACEBACK_VARIABLE}=1 shows where"
+        _fail(message, EXIT_DEFECT, as_json=as_json, kind="Defect")
 
 
 def _click_message(error: click.ClickException) -> str:

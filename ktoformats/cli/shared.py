@@ -56,7 +56,7 @@ def data_config(
     if config_file is None:
         plain: dict[str, Any] = {"balance_labels": False}
     else:
-        plain = KTOConfig.from_yaml(config_file).data.model_dump()
+        plain = KTOConfig.from_yaml(config_file).data.model_dump(exclude_unset=True)
     plain |= {key: value for key, value in values.items() if value is not None}
     if formats:
         plain["formats"] = list(formats)

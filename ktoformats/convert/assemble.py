@@ -52,13 +52,14 @@ def assemble(config: KTODataConfig, registry: Registry) -> Assembly:
     pipeline = Pipeline(
         detector=Detector(formats, columns),
         labels=maker.labels([one.format for one in formats]),
-        quality=cast("Quality", maker.make("quality", config.quality)),
-        utility=cast("Utility", maker.make("utility", config.utility)),
+        quality=cast("Quality", maker.configured("quality", "quality")),
+        utility=cast("Utility", maker.configured("utility", "utility")),
         policy=_policy(config),
         columns=columns,
     )
+    ours = "filters" not in config.model_fields_set
     filters = tuple(
-        NamedFilter(split_choice(choice)[0], cast("Filter", maker.make("filter", choice)))
+        NamedFilter(split_choice(choice)[0], cast("Filter", maker.make("filter", choice, ours=ours)))
         for choice in config.filters
     )
     return Assembly(pipeline, filters, maker.used)
@@ -89,11 +90,15 @@ class _Maker:
         self._inherited: dict[str, Any] = dict(config) | dict(config.kto_specific)
         self.used: dict[str, dict[str, str]] = {}
 
-    def make(self, kind: str, choice: PluginChoice) -> Plugin:
+    def make(self, kind: str, choice: PluginChoice, *, ours: bool = False) -> Plugin:
         name, options = split_choice(choice)
-        plugin = self._registry.make(kind, name, options, self._inherited)
-        self.used.setdefault(kind, {})[name] = self._registry.load(kind, name).found.owner
+        plugin = self._registry.make(kind, name, options, self._inherited, ours=ours)
+        self.used.setdefault(kind, {})[name] = self._registry.owner(kind, name, ours=ours)
         return plugin
+
+    def configured(self, kind: str, field: str) -> Plugin:
+        """The plugin that a field of the config names, or its default when nobody set it."""
+        return self.make(kind, getattr(self._config, field), ours=field not in self._config.model_fields_set)
 
     def formats(self, choices: list[PluginChoice]) -> list[NamedFormat]:
         named: list[NamedFormat] = []
@@ -121,7 +126,7 @@ class _Maker:
 
     def labels(self, formats: list[Format]) -> LabelReader:
         names = {name for one in formats for name in one.default_scales}
-        named = {name: cast("Labels", self.make("labels", name)) for name in sorted(names)}
+        named = {name: cast("Labels", self.make("labels", name, ours=True)) for name in sorted(names)}
         overrides = {column: self._scale(column, choice) for column, choice in self._config.scales.items()}
         return LabelReader(named, overrides)
 

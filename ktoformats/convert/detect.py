@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ktoformats.errors import AmbiguousFormatError, RecordError
+from ktoformats.errors import AmbiguousFormatError, PluginContractError, RecordError
 from ktoformats.plugin.kinds import Claim, Format, Shape
 
 if TYPE_CHECKING:
@@ -107,11 +107,11 @@ class Detector:
     def claims(self, record: dict[str, Any]) -> list[tuple[NamedFormat, Claim]]:
         """What every configured format says to this record's shape, best first."""
         shape = shape_of(record, self._columns)
-        asked = [(one, one.format.claim(shape)) for one in self._formats]
+        asked = [(one, _claim(one, shape)) for one in self._formats]
         return sorted(asked, key=lambda pair: (-pair[1].score, pair[0].name))
 
     def _decide(self, shape: Shape) -> NamedFormat | RecordError:
-        asked = [(one, one.format.claim(shape)) for one in self._formats]
+        asked = [(one, _claim(one, shape)) for one in self._formats]
         best = max((claim.score for _, claim in asked), default=0)
         if best <= 0:
             return self._unknown(shape, asked)
@@ -134,6 +134,23 @@ class Detector:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_formats": self._formats, "_columns": self._columns, "_memo": {}}
+
+
+def _claim(one: NamedFormat, shape: Shape) -> Claim:
+    """What a format says to a shape.
+
+    Raises:
+        PluginContractError: It failed, or said something else than a Claim.
+    """
+    try:
+        claim = one.format.claim(shape)
+    except Exception as error:
+        message = f"format {one.name!r}: claim failed ({type(error).__name__}: {error})"
+        raise PluginContractError(message, kind="format", plugin=one.name) from error
+    if not isinstance(claim, Claim):
+        message = f"format {one.name!r}: claim returned {claim!r:.60}, expected a Claim"
+        raise PluginContractError(message, kind="format", plugin=one.name)
+    return claim
 
 
 def _shown_keys(shape: Shape) -> str:

@@ -16,7 +16,13 @@ import pyarrow as pa
 from ktoformats.convert.identity import groups, sample_ids
 from ktoformats.convert.ledger import FileAccount, Reject
 from ktoformats.convert.policy import Candidate, Outcome, decide
-from ktoformats.errors import AmbiguousFormatError, KTOLabelError, PluginContractError, RecordError
+from ktoformats.errors import (
+    AmbiguousFormatError,
+    KtoFormatsError,
+    KTOLabelError,
+    PluginContractError,
+    RecordError,
+)
 from ktoformats.feedback import METHOD, SCHEMA, Context
 from ktoformats.plugin.row import Row
 from ktoformats.read.parse import parse
@@ -122,14 +128,12 @@ class Pipeline:
     def _outcome(self, found: NamedFormat, row: Row) -> Outcome:
         try:
             return decide(found.format.facts(row), self.policy, self.labels)
-        except RecordError:
+        except KtoFormatsError:
             raise
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-            # the plugin tripped over the record: that record is lost, with the plugin named
-            raise RecordError(
-                "wrong_type",
-                f"format {found.name!r} cannot read the record ({type(error).__name__}: {error})",
-            ) from error
+        except Exception as error:
+            # a plugin that trips over one record must not cost the others; the reject names the plugin
+            message = f"format {found.name!r} failed on the record ({type(error).__name__}: {error})"
+            raise RecordError("format_failed", message) from error
 
     def _enter(
         self, run: _Run, outcome: Outcome, found: NamedFormat, row: Row, line: int, offset: int, raw: Any
@@ -169,7 +173,7 @@ class Pipeline:
         columns[_POSITION["id"]] = pa.array(ids)
         columns[_POSITION["group"]] = pa.array(groups(prompts, values[_POSITION["group"]]))
         batch = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
-        quality = _checked(self.quality.score(batch), len(rows), self.quality, finite=False)
+        quality = scored(self.quality, batch, finite=False)
         undefined = np.isnan(quality)
         if undefined.any():
             quality = np.where(undefined, UNDEFINED_QUALITY, quality)
@@ -179,7 +183,7 @@ class Pipeline:
             raise PluginContractError(f"{type(self.quality).__name__}.score returned values outside [0, 1]")
         columns[_POSITION["response_quality"]] = pa.array(quality)
         batch = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
-        utility = _checked(self.utility.score(batch), len(rows), self.utility, finite=True)
+        utility = scored(self.utility, batch, finite=True)
         columns[_POSITION["utility_score"]] = pa.array(utility)
         return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
@@ -290,11 +294,21 @@ def _flagged(rows: list[tuple[Any, ...]], undefined: np.ndarray) -> pa.Array:
     )
 
 
-def _checked(values: Any, rows: int, plugin: object, *, finite: bool) -> np.ndarray:
-    """A plugin's answer as float64 of shape (rows,)."""
-    array = np.asarray(values, dtype=np.float64)
-    if array.shape != (rows,):
-        raise PluginContractError(f"{type(plugin).__name__} returned shape {array.shape}, expected ({rows},)")
+def scored(plugin: Quality | Utility, batch: pa.RecordBatch, *, finite: bool) -> np.ndarray:
+    """A scorer's answer as float64 of shape (rows,).
+
+    Raises:
+        PluginContractError: It failed, or returned another shape or a value that is not finite.
+    """
+    name = type(plugin).__name__
+    try:
+        array = np.asarray(plugin.score(batch), dtype=np.float64)
+    except KtoFormatsError:
+        raise
+    except Exception as error:
+        raise PluginContractError(f"{name}.score failed ({type(error).__name__}: {error})") from error
+    if array.shape != (len(batch),):
+        raise PluginContractError(f"{name}.score returned shape {array.shape}, expected ({len(batch)},)")
     if np.isinf(array).any() or (finite and np.isnan(array).any()):
-        raise PluginContractError(f"{type(plugin).__name__} returned a value that is not finite")
+        raise PluginContractError(f"{name}.score returned a value that is not finite")
     return array

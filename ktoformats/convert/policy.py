@@ -6,7 +6,7 @@ import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from ktoformats.errors import KTOLabelError, RecordError
+from ktoformats.errors import KTOLabelError, PluginContractError, RecordError
 from ktoformats.feedback import (
     BAD,
     GOOD,
@@ -118,7 +118,10 @@ def decide(facts: Iterable[Fact], policy: Policy, labels: LabelReader) -> Outcom
     """
     outcome = Outcome()
     for fact in facts:
-        _RULES[type(fact)](fact, policy, labels, outcome)
+        rule = _RULES.get(type(fact))
+        if rule is None:
+            raise PluginContractError(f"facts() yielded {fact!r:.60}, expected one of {_FACT_NAMES}", kind="format")
+        rule(fact, policy, labels, outcome)
     if len(outcome.candidates) > 1:
         _drop_repeats(outcome)
     return outcome
@@ -407,3 +410,4 @@ _RULES: Final[dict[type, Callable[..., None]]] = {
     Ranked: _ranked,
     Unjudged: _unjudged,
 }
+_FACT_NAMES: Final = ", ".join(fact.__name__ for fact in _RULES)

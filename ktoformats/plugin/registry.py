@@ -71,6 +71,11 @@ class Registry:
         """What ships with ktoformats: what `default` stands for."""
         return [one for one in self._found if one.kind == kind and one.first_party]
 
+    def owner(self, kind: str, name: str, *, ours: bool = False) -> str:
+        """Distribution and version of a plugin; `ours` as in `make`."""
+        own = [one for one in self.first_party(kind) if ours and one.name == name]
+        return (own[0] if own else self._resolve(kind, name)).owner
+
     def load(self, kind: str, name: str) -> Loaded:
         """Import the plugin of this kind and name.
 
@@ -97,7 +102,15 @@ class Registry:
                 raise
         return self._loaded[one]
 
-    def make(self, kind: str, name: str, options: Mapping[str, Any], inherited: Mapping[str, Any]) -> Plugin:
+    def make(
+        self,
+        kind: str,
+        name: str,
+        options: Mapping[str, Any],
+        inherited: Mapping[str, Any],
+        *,
+        ours: bool = False,
+    ) -> Plugin:
         """Load a plugin and set its options.
 
         Args:
@@ -105,13 +118,14 @@ class Registry:
             name: Its name.
             options: What the config says under its name.
             inherited: Fields of the data section; the ones the class `inherits` fill options not given.
+            ours: A default that nobody wrote down: the first-party plugin is meant, whoever else took its name.
 
         Raises:
             ConfigError: An option is unknown or its value is wrong.
             PluginError: As `load`.
         """
-        loaded = self.load(kind, name)
-        cls = loaded.cls
+        own = [one for one in self.first_party(kind) if ours and one.name == name]
+        cls = (self.load_found(own[0]) if own else self.load(kind, name)).cls
         if unknown := sorted(set(options) - set(cls.model_fields)):
             known = ", ".join(cls.model_fields) or "none"
             hint = suggest(unknown[0], cls.model_fields)
@@ -124,7 +138,7 @@ class Registry:
             where = ".".join(map(str, first["loc"])) or "options"
             raise ConfigError(f"{kind} {name!r}, option {where}: {first['msg']}, got {first['input']!r}") from error
         except Exception as error:
-            owner = loaded.found.owner
+            owner = self.owner(kind, name, ours=ours)
             message = f"{kind} plugin {name!r} of {owner} cannot be made ({type(error).__name__}: {error})"
             raise PluginContractError(message, kind=kind, plugin=name) from error
 

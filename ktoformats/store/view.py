@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ktoformats.errors import PluginContractError
+from ktoformats.errors import KtoFormatsError, PluginContractError
 from ktoformats.feedback import BAD, GOOD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ktoformats.convert.assemble import NamedFilter
+    from ktoformats.plugin.kinds import Dropped
 
 _HEX: Final = np.zeros(256, np.uint64)
 for _digit in range(16):
@@ -144,7 +145,7 @@ def apply_filters(view: View, filters: Sequence[NamedFilter]) -> View:
     for batch in view.table.to_batches(max_chunksize=_FILTER_ROWS):
         part = reasons[start : start + len(batch)]
         for one in filters:
-            for reason, mask in one.filter.drops(batch):
+            for reason, mask in _drops(one, batch):
                 if np.shape(mask) != part.shape:
                     raise PluginContractError(
                         f"filter {one.name!r} returned a mask of shape {np.shape(mask)}, expected {part.shape}",
@@ -156,6 +157,16 @@ def apply_filters(view: View, filters: Sequence[NamedFilter]) -> View:
                 part[(part == 0) & mask] = names.index((one.name, reason))
         start += len(batch)
     return _without(view, reasons, names)
+
+
+def _drops(one: NamedFilter, batch: pa.RecordBatch) -> list[Dropped]:
+    try:
+        return list(one.filter.drops(batch))
+    except KtoFormatsError:
+        raise
+    except Exception as error:
+        message = f"filter {one.name!r} failed ({type(error).__name__}: {error})"
+        raise PluginContractError(message, kind="filter", plugin=one.name) from error
 
 
 def keep_whole_pairs(view: View) -> View:

@@ -111,7 +111,7 @@ class _Child:
         if self._process.stdin is None or self._process.stdout is None:
             raise KTODataError("a worker process has no pipes")
         self._in, self._out = self._process.stdin, self._process.stdout
-        self._greeting: bytes | None = config.model_dump_json().encode()
+        self._greeting: bytes | None = config.model_dump_json(exclude_unset=True).encode()
 
     def convert(self, block: Block) -> Converted:
         try:

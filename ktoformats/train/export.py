@@ -10,7 +10,7 @@ import pyarrow as pa
 import yaml
 
 import ktoformats
-from ktoformats.errors import SourceError
+from ktoformats.errors import KtoFormatsError, PluginContractError, SourceError
 from ktoformats.store.view import take
 from ktoformats.train.ordered import training_rows
 
@@ -78,7 +78,7 @@ def export(view: View, report: Report, exporter: Exporter, name: str, output: Pa
     part = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        told = exporter.write(Batches(view, rows), part)
+        told = _write(exporter, name, Batches(view, rows), part)
         with part.open("rb") as stream:
             os.fsync(stream.fileno())
         manifest = manifest_of(
@@ -93,6 +93,16 @@ def export(view: View, report: Report, exporter: Exporter, name: str, output: Pa
         part.unlink(missing_ok=True)
     side_file(output, FAILED_SUFFIX).unlink(missing_ok=True)
     return manifest
+
+
+def _write(exporter: Exporter, name: str, batches: Batches, part: Path) -> Mapping[str, Any]:
+    try:
+        return exporter.write(batches, part)
+    except (KtoFormatsError, OSError):
+        raise
+    except Exception as error:
+        message = f"exporter {name!r} failed ({type(error).__name__}: {error}); nothing was published"
+        raise PluginContractError(message, kind="exporter", plugin=name) from error
 
 
 def manifest_of(report: Report, **facts: Any) -> dict[str, Any]:
