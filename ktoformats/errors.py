@@ -71,10 +71,12 @@ class RecordError(KtoFormatsError, ValueError):
         reason: A reason code, such as `missing_field` (see `ktoformats.feedback.REASONS`).
         message: What was seen, what was expected, what to do.
         field: The field or path the trouble is in; empty for the whole record.
+        seen: The value that could not be read, in short; empty where the message says all.
     """
 
-    def __init__(self, reason: str, message: str, *, field: str = "") -> None:
+    def __init__(self, reason: str, message: str, *, field: str = "", seen: str = "") -> None:
         super().__init__(message)
+        self.seen = seen
         self.reason = reason
         self.message = message
         self.field = field

@@ -71,7 +71,8 @@ class Rated(NamedTuple):
     response: str | Response
     value: Any
     scale: Scale | str
-    field: str = "rating"
+    field: str = ""
+    """The column, where errors should name it and `scales: {FIELD: ...}` may override the scale."""
 
 
 class Pair(NamedTuple):

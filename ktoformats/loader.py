@@ -97,6 +97,8 @@ class PreferenceDataLoader:
     def _load_view(self, split: str) -> View:
         config = self.config
         overrides = Overrides.of(self)
+        if overrides.names:
+            self.logger.info("Overridden methods run in this process: %s", ", ".join(sorted(overrides.names)))
         rejects = config.rejects_file
         try:
             view, report = prepare(

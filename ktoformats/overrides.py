@@ -28,6 +28,7 @@ import inspect
 import logging
 import math
 import sys
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
@@ -446,7 +447,6 @@ class Overrides(NamedTuple):
             columns=pipeline.columns,
         )
         wrapped.in_process = True
-        logger.info("Overridden methods run in this process: %s", ", ".join(sorted(decisive)))
         return assembly._replace(pipeline=wrapped, filters=self._wrap_filters(assembly.filters))
 
     def _wrap_format(self, one: NamedFormat, scores: _Scores, *, guest: bool = False) -> NamedFormat:
@@ -659,8 +659,8 @@ class _CallingDetector(Detector):
             name = self._loader._detect_kto_format(copy.deepcopy(record))  # noqa: SLF001
         except KtoFormatsError:
             raise
-        except ValueError as error:
-            raise RecordError("unknown_shape", str(error)) from error
+        except Exception as error:
+            raise RecordError("unknown_shape", str(error) or type(error).__name__) from error
         found = self._by_name.get(name)
         if found is None:
             known = ", ".join(sorted(self._by_name))
@@ -676,7 +676,8 @@ class _ScalarQuality(Quality):
 
     def score(self, batch: pa.RecordBatch) -> np.ndarray:
         pairs = zip(batch.column("response").to_pylist(), batch.column("prompt").to_pylist(), strict=True)
-        values = [_call_quality(self.loader, response, prompt) for response, prompt in pairs]
+        with _blamed(self.loader, "_calculate_response_quality", batch):
+            values = [_call_quality(self.loader, response, prompt) for response, prompt in pairs]
         for value in values:
             if not (math.isnan(value) or 0 <= value <= 1):
                 name = f"{type(self.loader).__name__}._calculate_response_quality"
@@ -693,7 +694,8 @@ class _ScalarUtility(Utility):
     def score(self, batch: pa.RecordBatch) -> np.ndarray:
         values = []
         for sample in to_samples(batch):
-            value = float(self.loader._calculate_kto_utility(sample))  # noqa: SLF001
+            with _blamed(self.loader, "_calculate_kto_utility", sample):
+                value = float(self.loader._calculate_kto_utility(sample))  # noqa: SLF001
             if not math.isfinite(value):
                 name = f"{type(self.loader).__name__}._calculate_kto_utility"
                 raise KTODataError(f"{name} returned {value!r}, expected a finite number")
@@ -703,6 +705,23 @@ class _ScalarUtility(Utility):
     def utility(self, quality: np.ndarray, good: np.ndarray) -> np.ndarray:
         del quality, good
         raise KTODataError("an overridden _calculate_kto_utility needs whole samples, not arrays")
+
+
+@contextmanager
+def _blamed(loader: Any, method: str, where: Sample | pa.RecordBatch) -> Iterator[None]:
+    """Whatever an override raises while scoring stops the build, with its name and the place."""
+    try:
+        yield
+    except KtoFormatsError:
+        raise
+    except Exception as error:
+        if isinstance(where, dict):
+            place = f"{where['source']}:{where['line']}"
+        else:
+            lines = where.column("line").to_pylist()
+            place = f"{where.column('source')[0].as_py()}:{lines[0]}-{lines[-1]}"
+        name = f"{type(loader).__name__}.{method}"
+        raise KTODataError(f"{place}: {name} failed ({type(error).__name__}: {error})") from error
 
 
 def _given(batch: pa.RecordBatch, scores: _Scores, which: int) -> list[float | None]:
@@ -753,7 +772,8 @@ class _ScalarFilter(Filter):
     reason: str
 
     def drops(self, batch: pa.RecordBatch) -> Iterator[Dropped]:
-        mask = [bool(getattr(self.loader, self.method)(sample)) for sample in to_samples(batch)]
+        with _blamed(self.loader, self.method, batch):
+            mask = [bool(getattr(self.loader, self.method)(sample)) for sample in to_samples(batch)]
         yield Dropped(self.reason, np.array(mask, bool))
 
 

@@ -59,7 +59,12 @@ def record(kind: str, chance: random.Random) -> dict[str, Any]:
     turns = [{"role": "user", "content": text(chance, 12)}, {"role": "assistant", "content": text(chance, 30)}]
     match kind:
         case "binary":
-            return {"id": chance.randrange(10**9), "prompt": prompt, "response": answer, "label": "good" if good else "bad"}
+            return {
+                "id": chance.randrange(10**9),
+                "prompt": prompt,
+                "response": answer,
+                "label": "good" if good else "bad",
+            }
         case "pairwise":
             return {"prompt": prompt, "chosen": half[0], "rejected": half[1]}
         case "ranking":
@@ -68,7 +73,11 @@ def record(kind: str, chance: random.Random) -> dict[str, Any]:
             turns += [{"role": "user", "content": prompt}, {"role": "assistant", "content": text(chance, 50)}]
             return {"messages": turns, "label": good}
         case _:
-            return {"prompt": prompt, "response": answer, "تقييم": chance.choice(["ممتاز", "جيد جداً", "ضعيف", "٤ من ٥", 2])}
+            return {
+                "prompt": prompt,
+                "response": answer,
+                "تقييم": chance.choice(["ممتاز", "جيد جداً", "ضعيف", "٤ من ٥", 2]),
+            }
 
 
 KINDS = ("binary", "pairwise", "ranking", "conversation", "arabic-rating")
@@ -126,9 +135,33 @@ def _label(sample: dict[str, Any]) -> str:
         return "good" if float(label) >= 0.5 else "bad"
     except ValueError:
         pass
-    if label in {"good", "positive", "true", "yes", "accept", "preferred", "high", "excellent", "great", "جيد", "ممتاز"}:
+    if label in {
+        "good",
+        "positive",
+        "true",
+        "yes",
+        "accept",
+        "preferred",
+        "high",
+        "excellent",
+        "great",
+        "جيد",
+        "ممتاز",
+    }:
         return "good"
-    if label in {"bad", "negative", "false", "no", "reject", "not_preferred", "low", "poor", "terrible", "سيء", "ضعيف"}:
+    if label in {
+        "bad",
+        "negative",
+        "false",
+        "no",
+        "reject",
+        "not_preferred",
+        "low",
+        "poor",
+        "terrible",
+        "سيء",
+        "ضعيف",
+    }:
         return "bad"
     raise ValueError(label)
 
@@ -136,11 +169,18 @@ def _label(sample: dict[str, Any]) -> str:
 def _process(sample: dict[str, Any]) -> list[dict[str, Any]]:
     prompt = sample["prompt"]
     if "response" in sample:
-        made = [{"prompt": prompt, "response": sample["response"], "label": _label(sample), "preference_type": "binary"}]
+        made = [
+            {"prompt": prompt, "response": sample["response"], "label": _label(sample), "preference_type": "binary"}
+        ]
     else:
         made = [
             {"prompt": prompt, "response": sample["chosen"], "label": "good", "preference_type": "pairwise_positive"},
-            {"prompt": prompt, "response": sample["rejected"], "label": "bad", "preference_type": "pairwise_negative"},
+            {
+                "prompt": prompt,
+                "response": sample["rejected"],
+                "label": "bad",
+                "preference_type": "pairwise_negative",
+            },
         ]
     for one in made:
         quality = _quality(one["response"])
@@ -176,7 +216,9 @@ def main() -> None:
     options.add_argument("--repeat", type=int, default=3)
     given = options.parse_args()
     logging.disable(logging.WARNING)
-    print(f"{'file':15} {'rows':>7} {'MB':>6} {'orjson us':>10} {'build us':>9} {'build/orjson':>13} {'spec/build':>11}")
+    print(
+        f"{'file':15} {'rows':>7} {'MB':>6} {'orjson us':>10} {'build us':>9} {'build/orjson':>13} {'spec/build':>11}"
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for label, kinds in [("five mixed", KINDS), *((kind, (kind,)) for kind in KINDS)]:

@@ -19,6 +19,7 @@ from ktoformats.cli.shared import (
     rejects_shown,
     set_option,
 )
+from ktoformats.config.files import parse_yaml
 from ktoformats.config.models import split_choice
 from ktoformats.convert.assemble import assemble
 from ktoformats.errors import ConfigError, KTODataError, KTOLabelError
@@ -36,7 +37,7 @@ from ktoformats.train.export import (
 )
 
 if TYPE_CHECKING:
-    from ktoformats.config.models import KTODataConfig
+    from ktoformats.config.models import KTODataConfig, PluginChoice
     from ktoformats.plugin.kinds import Exporter
     from ktoformats.store.report import Report
 
@@ -52,7 +53,12 @@ if TYPE_CHECKING:
     help="The file to write, or a folder.",
 )
 @click.option(
-    "--to", "exporter_name", default="trl", show_default=True, metavar="EXPORTER", help="The form to write."
+    "--to",
+    "exporter_name",
+    default="trl",
+    show_default=True,
+    metavar="EXPORTER",
+    help="The form to write; with options: '{NAME: {OPTION: VALUE}}'.",
 )
 @config_option
 @format_option
@@ -93,12 +99,14 @@ def command(
     Examples:
       ktoformats convert votes.jsonl -o train.jsonl
       ktoformats convert 'logs/*.jsonl.gz' -o train.parquet --to parquet
+      ktoformats convert chats.jsonl -o train.jsonl --to '{trl: {style: conversational}}'
       ktoformats convert se.json -o train.jsonl --set prompt_column=question \\
           --set chosen_column=response_j --set rejected_column=response_k
     """  # noqa: D301 - \b keeps click from joining the lines
     config = data_config(config_file, formats, settings, on_error=on_error, preprocessing_num_workers=workers)
     registry = Registry()
-    exporter = cast("Exporter", registry.make("exporter", *split_choice(exporter_name), {}))
+    exporter_name, options = split_choice(_choice(exporter_name))
+    exporter = cast("Exporter", registry.make("exporter", exporter_name, options, {}))
     if target.is_dir():
         target = target / f"train{exporter.suffix}"
     files = list(sources) or config.train_file
@@ -125,6 +133,16 @@ def command(
         f"wrote {report.samples} samples to {output.safe(target)} ({exporter_name}{style}, {manifest['order']} order)"
     )
     closing_notes(report)
+
+
+def _choice(text: str) -> PluginChoice:
+    """A plugin's name, or YAML such as `{trl: {style: conversational}}`."""
+    if not text.startswith("{"):
+        return text
+    choice = parse_yaml(text, "--to")
+    if not isinstance(choice, dict) or len(choice) != 1:
+        raise ConfigError(f"--to {text}: expected a name, or {{name: {{option: value}}}}")
+    return choice
 
 
 def _run(
@@ -162,4 +180,7 @@ def _run(
         if error.report is not None and target.parent.is_dir():
             write_manifest(side_file(target, FAILED_SUFFIX), manifest_of(error.report, error=str(error)))
         raise
-    return report, export(view, report, exporter, exporter_name, target)
+    manifest = export(view, report, exporter, exporter_name, target)
+    if rejects_path is None:
+        side_file(target, REJECTS_SUFFIX).unlink(missing_ok=True)  # an earlier run's, of another output
+    return report, manifest

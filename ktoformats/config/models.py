@@ -138,7 +138,7 @@ class BasePreferenceConfig(Section):
     )
 
     # Accounting
-    strict: bool = Field(False, description="Make warnings about the data errors.")
+    strict: bool = Field(False, description="Fewer than min_samples_per_label of a label is an error, not a warning.")
     on_error: Literal["quarantine", "skip", "fail"] = Field(
         "quarantine",
         description="Rejected records: write them out and keep a budget, count them only, or stop at the first.",
@@ -157,6 +157,17 @@ class BasePreferenceConfig(Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{twice[0]!r} is named twice")
         return choices
+
+    @field_validator("scales", mode="before")
+    @classmethod
+    def _read_scales(cls, scales: Any) -> Any:
+        """Tell a scale written out from a label plugin with options, so that each gets its own errors."""
+        if not isinstance(scales, dict):
+            return scales
+        return {
+            column: Scale(**choice) if isinstance(choice, dict) and _is_scale(choice) else choice
+            for column, choice in scales.items()
+        }
 
     @field_validator("quality", "utility")
     @classmethod
@@ -248,6 +259,10 @@ class KTOConfig(Section):
             return cls(**values)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
+
+
+def _is_scale(choice: dict[str, Any]) -> bool:
+    return len(choice) != 1 or not choice.keys().isdisjoint(Scale.model_fields)
 
 
 def split_choice(choice: PluginChoice) -> tuple[str, dict[str, Any]]:

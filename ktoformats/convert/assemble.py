@@ -125,16 +125,14 @@ class _Maker:
         ]
 
     def labels(self, formats: list[Format]) -> LabelReader:
-        names = {name for one in formats for name in one.default_scales}
+        names = {name for one in formats for name in one.label_plugins()}
         named = {name: cast("Labels", self.make("labels", name, ours=True)) for name in sorted(names)}
-        overrides = {column: self._scale(column, choice) for column, choice in self._config.scales.items()}
+        overrides = {column: self._scale(choice) for column, choice in self._config.scales.items()}
         return LabelReader(named, overrides)
 
-    def _scale(self, column: str, choice: str | Scale | dict[str, Any]) -> Labels:
+    def _scale(self, choice: str | Scale | dict[str, Any]) -> Labels:
         if isinstance(choice, Scale):
             return _WrittenOut(scale=choice)
-        if isinstance(choice, dict) and len(choice) != 1:
-            raise ConfigError(f"scales.{column}: expected a label plugin's name, {{name: {{options}}}} or a scale")
         return cast("Labels", self.make("labels", choice))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ktoformats.errors import KTOLabelError
 from ktoformats.plugin.kinds import Labels
+from ktoformats.plugin.scale import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +70,7 @@ class LabelReader:
         try:
             reading = plugin.read(cell)
         except KTOLabelError as error:
-            raise KTOLabelError(error.reason, error.message, field=field) from None
+            raise KTOLabelError(error.reason, error.message, field=field, seen=shown(cell)) from None
         if reading is None:
             return Verdict("", "null_verdict")
         reason = "" if reading.label else "neutral"

@@ -202,7 +202,7 @@ class _Run:
     def reject(self, line: int, offset: int, error: RecordError, raw: Any) -> None:
         self.account.rejected[error.reason] += 1
         if isinstance(error, KTOLabelError) and error.reason in ("label_unrecognised", "out_of_scale"):
-            self.account.note_unknown(error.field, error.message[:_HEAD], line)
+            self.account.note_unknown(error.field, error.seen or error.message[:_HEAD], line)
         self.rejects.append(Reject(self.source, line, offset, error.reason, error.field, error.message, _head(raw)))
 
 

@@ -82,6 +82,10 @@ class Format(Plugin):
             return Claim(0, f"no column {', '.join(map(repr, missing))}")
         return Claim(len(self.reads), f"has {', '.join(sorted(self.reads))}")
 
+    def label_plugins(self) -> tuple[str, ...]:
+        """The label plugins that this format's facts name; they are loaded before the first record."""
+        return self.default_scales
+
     @abstractmethod
     def facts(self, row: Row) -> Iterable[Fact]:
         """State the facts of one record.

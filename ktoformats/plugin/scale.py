@@ -167,7 +167,7 @@ class Scale(BaseModel):
         if not agrees:
             raise KTOLabelError(
                 "contradictory_verdicts",
-                f"{_shown(cell)}: the number and the word disagree on scale {self.name!r}",
+                f"{shown(cell)}: the number and the word disagree on scale {self.name!r}",
             )
 
     def _at(self, value: float, flags: tuple[str, ...] = ()) -> Reading:
@@ -189,12 +189,12 @@ class Scale(BaseModel):
     def _out_of_scale(self, cell: Any) -> KTOLabelError:
         return KTOLabelError(
             "out_of_scale",
-            f"{_shown(cell)} lies outside scale {self.name!r} ({self.low:g} to {self.high:g}); "
+            f"{shown(cell)} lies outside scale {self.name!r} ({self.low:g} to {self.high:g}); "
             "name the column's scale under `scales:`",
         )
 
     def _unrecognised(self, cell: Any) -> KTOLabelError:
-        return KTOLabelError("label_unrecognised", f"{_shown(cell)} is no value of {self.describe()}")
+        return KTOLabelError("label_unrecognised", f"{shown(cell)} is no value of {self.describe()}")
 
     def describe(self) -> str:
         """Say what the scale accepts, for error messages and listings."""
@@ -209,7 +209,8 @@ class Scale(BaseModel):
         return f"scale {self.name!r} ({'; '.join(parts)})"
 
 
-def _shown(cell: Any) -> str:
+def shown(cell: Any) -> str:
+    """A cell as messages show it: its Python spelling, 80 characters at most."""
     text = repr(cell)
     return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004 - one line of a terminal
 

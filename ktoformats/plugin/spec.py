@@ -29,7 +29,7 @@ def ktoformats_plugins() -> list[type[Plugin]]:  # type: ignore[empty-body]
 
 @hookspec
 def ktoformats_record_rejected(source: str, line: int, reason: str, field: str, message: str) -> None:
-    """Hear of one rejected record.
+    """Hear of one rejected record, while it is rejected: a build that is opened from the cache rejects nothing anew.
 
     Args:
         source: The file, as the user named it.
@@ -45,6 +45,6 @@ def ktoformats_dataset_built(split: str, report: Mapping[str, Any]) -> None:
     """Hear of one finished build.
 
     Args:
-        split: `train`, `validation` or `test`; `convert` for the command.
+        split: `train`, `validation` or `test`; the command `convert` builds `train`.
         report: The accounting, as it is written to the manifest.
     """

@@ -22,7 +22,7 @@ class Report:
     """The accounting of one split.
 
     Attributes:
-        split: `train`, `validation`, `test`, or `convert`.
+        split: `train`, `validation` or `test`; the command `convert` builds `train`.
         ledger: What became of every line, per file.
         rejects: The first 1000 rejected records.
         dropped: Samples left out after the build: stage to (source, reason, label) to count.

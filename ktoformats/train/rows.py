@@ -51,11 +51,14 @@ def _text(value: Any) -> str:
 
 
 def needs_messages(batches: Iterable[pa.RecordBatch]) -> bool:
-    """Whether a prompt and a response alone would lose something: system, earlier turns, tools, tool calls."""
+    """Whether a prompt and a response alone would lose something: system, turns, tools, calls, reasoning."""
     import pyarrow.compute as pc
 
     return any(
-        any(pc.any(pc.not_equal(batch.column(name), "")).as_py() for name in ("system", "tools", "tool_calls"))
+        any(
+            pc.any(pc.not_equal(batch.column(name), "")).as_py()
+            for name in ("system", "tools", "tool_calls", "reasoning")
+        )
         or pc.any(pc.greater(pc.list_value_length(batch.column("conversation")), 0)).as_py()
         for batch in batches
     )
@@ -81,7 +84,12 @@ def to_trl_rows(batch: pa.RecordBatch | pa.Table, style: str, *, tools: bool = F
         prompt = turns or [{"role": "user", "content": sample["prompt"]}]
         if sample["system"]:
             prompt = [{"role": "system", "content": sample["system"]}, *prompt]
-        answer = {"role": "assistant", "content": sample["response"], "tool_calls": sample["tool_calls"]}
+        answer = {
+            "role": "assistant",
+            "content": sample["response"],
+            "tool_calls": sample["tool_calls"],
+            "reasoning": sample["reasoning"],
+        }
         row = {"prompt": prompt, "completion": [_trl_message(answer)], "label": label}
         if tools:
             row["tools"] = sample["tools"] or "[]"
@@ -92,8 +100,9 @@ def _trl_message(turn: dict[str, str]) -> dict[str, Any]:
     message: dict[str, Any] = {"role": turn["role"], "content": turn["content"]}
     if calls := turn.get("tool_calls"):
         message["tool_calls"] = _tool_calls(calls)
-    if name := turn.get("name"):
-        message["name"] = name
+    for ours, theirs in (("reasoning", "reasoning_content"), ("tool_call_id", "tool_call_id"), ("name", "name")):
+        if text := turn.get(ours):
+            message[theirs] = text
     return message
 
 

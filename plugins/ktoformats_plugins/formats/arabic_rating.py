@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from ktoformats import Claim, Fact, Format, Judged, Plugin, Row, Shape, hookimpl, read_score
 
@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 class ArabicRating(Format):
     """A prompt, a response and `تقييم`: words on the academic scale, numbers and stars from 1 to 5."""
 
-    default_scales: ClassVar[tuple[str, ...]] = ("academic", "rating")
-
     words: str = "academic"
     """The label plugin that reads words."""
     numbers: str = "rating"
     """The label plugin that reads numbers, fractions, percentages and stars."""
+
+    def label_plugins(self) -> tuple[str, ...]:
+        """What reads words, and what reads numbers."""
+        return (self.words, self.numbers)
 
     def claim(self, shape: Shape) -> Claim:
         """Prompt, response and the rating column."""
