@@ -230,9 +230,8 @@ def main() -> None:
                 spec = f"{best(lambda: specification_loop(lines), given.repeat) / whole:.2f}"  # noqa: B023
             size = sum(map(len, lines)) / 1e6
             each = 1e6 / given.rows
-            print(
-                f"{label:15} {given.rows:7} {size:6.1f} {parse * each:10.2f} {whole * each:9.2f} {whole / parse:13.2f} {spec:>11}"
-            )
+            times = f"{parse * each:10.2f} {whole * each:9.2f} {whole / parse:13.2f}"
+            print(f"{label:15} {given.rows:7} {size:6.1f} {times} {spec:>11}")
 
 
 if __name__ == "__main__":

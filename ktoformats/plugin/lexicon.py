@@ -302,6 +302,7 @@ _UNIT_WORDS: Final = frozenset(map(label_key, ("نجوم", "نجمات", "فقط
 _PERCENT: Final = 100.0
 
 
+@lru_cache(maxsize=65536)
 def read_score(text: str) -> Score | None:
     """Read a whole cell as a number, percentage, fraction, count of stars, number word or coded option.
 

@@ -24,6 +24,8 @@ ROLES: Final[dict[str, str]] = {
 }
 """Names of roles in published data, by the role they mean."""
 
+_PLAIN_KEYS: Final = 2
+_PLAIN_ROLES: Final = ("user", "assistant", "system")  # a tuple: a role may be anything, also unhashable
 _PARTS_OF_TEXT: Final = frozenset({"text", "input_text", "output_text"})
 
 
@@ -68,6 +70,8 @@ def _read_pairs(value: list[Any], field: str) -> list[Message]:
 def _read_message(item: Any, path: str) -> Message:
     if type(item) is not dict:
         raise RecordError("wrong_type", "expected a message (an object with role and content)", field=path)
+    if len(item) == _PLAIN_KEYS and type(item.get("content")) is str and item.get("role") in _PLAIN_ROLES:
+        return Message(item["role"], item["content"])  # nearly every message there is
     raw_role = item.get("role", item.get("from"))
     role = ROLES.get(raw_role.lower()) if type(raw_role) is str else None
     if role is None:

@@ -25,6 +25,12 @@ def verdict_columns(columns: Columns) -> tuple[tuple[str, str], ...]:
     )
 
 
+@lru_cache(maxsize=64)
+def verdict_names(columns: Columns) -> frozenset[str]:
+    """The verdict columns, for quick look-ups."""
+    return frozenset(columns.verdicts)
+
+
 def verdict_in(shape: Shape) -> str | None:
     """The first verdict column of a shape, or None."""
     return shape.any_of(*shape.columns.verdicts)

@@ -19,7 +19,7 @@ from ktoformats import (
     hookimpl,
     read_messages,
 )
-from ktoformats_plugins.formats._verdicts import SCALES, judged, judged_by, verdict_in
+from ktoformats_plugins.formats._verdicts import SCALES, judged, judged_by, verdict_in, verdict_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def _tools(row: Row) -> str:
 
 
 def _has_verdict(turn: dict[str, Any], columns: Columns) -> bool:
-    return any(name in turn for name in columns.verdicts)
+    return not verdict_names(columns).isdisjoint(turn)
 
 
 def _each_turn(row: Row, turns: list[Any], field: str) -> Iterator[Fact]:
