@@ -54,6 +54,7 @@ _HOMES = {
         "Quality",
         "Shape",
         "Utility",
+        "claim_of",
     ),
     "ktoformats.plugin.lexicon": ("label_key", "normalize_label", "read_grade", "read_score"),
     "ktoformats.plugin.registry": ("Registry",),
@@ -209,6 +210,9 @@ if TYPE_CHECKING:
     )
     from ktoformats.plugin.kinds import (
         Utility as Utility,
+    )
+    from ktoformats.plugin.kinds import (
+        claim_of as claim_of,
     )
     from ktoformats.plugin.lexicon import (
         label_key as label_key,

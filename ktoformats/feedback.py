@@ -51,8 +51,10 @@ class Response(NamedTuple):
 class Judged(NamedTuple):
     """This answer got this label; the verdict is the raw cell, never interpreted by the adapter."""
 
-    context: Context
-    response: str | Response
+    context: Context | None
+    """None when the response brings its own."""
+    response: str | Response | BaseException
+    """An answer that could not be read is given as its `RecordError`: it costs that answer, not the record."""
     verdict: Any
     field: str
     """The column the verdict stands in: errors name it, and `scales: {FIELD: ...}` overrides its scale."""

@@ -97,7 +97,7 @@ class Detector:
         key = shape_key(record)
         found = self._memo.get(key)
         if found is None:
-            found = self._decide(shape_of(record, self._columns))
+            found = self._find(shape_of(record, self._columns))
             if len(self._memo) < _MEMO_LIMIT:
                 self._memo[key] = found
         if isinstance(found, RecordError):
@@ -110,12 +110,28 @@ class Detector:
         asked = [(one, _claim(one, shape)) for one in self._formats]
         return sorted(asked, key=lambda pair: (-pair[1].score, pair[0].name))
 
-    def _decide(self, shape: Shape) -> NamedFormat | RecordError:
+    def _find(self, shape: Shape) -> NamedFormat | RecordError:
+        """Ask about the columns that hold something; only where that finds nobody, about the null ones, too.
+
+        Exports of several layouts in one table give every record the columns of all, most of them null.
+        """
+        filled = _without_nulls(shape)
+        if len(filled.kinds) < len(shape.kinds):
+            found = self._decide(filled, filled)
+            if not isinstance(found, RecordError):
+                return found
+        return self._decide(shape, filled)
+
+    def _decide(self, shape: Shape, filled: Shape) -> NamedFormat | RecordError:
         asked = [(one, _claim(one, shape)) for one in self._formats]
-        best = max((claim.score for _, claim in asked), default=0)
-        if best <= 0:
+        ranked = [(one, claim) for one, claim in asked if claim.score > 0]
+        if not ranked:
             return self._unknown(shape, asked)
-        winners = [one for one, claim in asked if claim.score == best]
+        if shape is not filled:  # nulls fill up a claim's columns: what counts is how many hold something
+            most = max(_count(claim, filled) for _, claim in ranked)
+            ranked = [(one, claim) for one, claim in ranked if _count(claim, filled) == most]
+        top = max(claim.score for _, claim in ranked)
+        winners = [one for one, claim in ranked if claim.score == top]
         if len(winners) > 1:
             names = " and ".join(sorted(one.name for one in winners))
             raise AmbiguousFormatError(
@@ -134,6 +150,16 @@ class Detector:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_formats": self._formats, "_columns": self._columns, "_memo": {}}
+
+
+def _without_nulls(shape: Shape) -> Shape:
+    kinds = {column: kind for column, kind in shape.kinds.items() if kind != "null"}
+    return Shape(kinds, shape.items, shape.columns, shape.item_kinds)
+
+
+def _count(claim: Claim, filled: Shape) -> int:
+    """How many of the columns a claim counts on hold something."""
+    return sum(column in filled for column in claim.columns)
 
 
 def _claim(one: NamedFormat, shape: Shape) -> Claim:

@@ -301,20 +301,31 @@ def _places(fact: Ranked, policy: Policy) -> list[tuple[int, int]]:
         )
     ranks = [_exact(rank, fact.field) for rank in fact.ranks]
     distinct = sorted(set(ranks), reverse=fact.best == "high")
-    low, count = min(ranks, default=1), len(ranks)
-    permutation = low in (0, 1) and sorted(ranks) == list(range(low, low + count))
-    if len(distinct) != count and policy.ranking_ties == "reject" and len(distinct) > 1:
+    if len(distinct) == 1:
+        return [(1, index) for index in range(len(ranks))]
+    if len(distinct) != len(ranks) and policy.ranking_ties == "reject":
         raise RecordError(
-            "bad_ranking",
-            f"ranks {fact.ranks!r:.60} hold ties; ranking_ties: allow reads them",
-            field=fact.field,
+            "bad_ranking", f"ranks {fact.ranks!r:.60} hold ties; ranking_ties: allow reads them", field=fact.field
         )
-    if len(distinct) == count and not permutation:
+    if ranks and not _are_ranks(ranks):
         raise RecordError(
             "bad_ranking", f"ranks {fact.ranks!r:.60} are no permutation of 0..n-1 or 1..n", field=fact.field
         )
     place_of = {rank: place for place, rank in enumerate(distinct, start=1)}
     return sorted((place_of[rank], index) for index, rank in enumerate(ranks))
+
+
+def _are_ranks(ranks: list[int]) -> bool:
+    """Whether these count from 0 or 1: all different, or with ties as 1, 1, 2 or 1, 1, 3 or 1, 3, 3 would have it.
+
+    Anything else, such as 9, 9, 3, is a list of scores.
+    """
+    low, count = min(ranks), len(ranks)
+    dense = sorted(set(ranks)) == list(range(low, low + len(set(ranks))))
+    smaller = all(rank == low + sum(other < rank for other in ranks) for rank in ranks)
+    larger = all(rank == max(ranks) - sum(other > rank for other in ranks) for rank in ranks)
+    from_the_top = larger and max(ranks) in (count - 1, count)
+    return (low in (0, 1) and (dense or smaller)) or from_the_top
 
 
 def _exact(rank: Any, field: str) -> int:

@@ -37,6 +37,8 @@ class Claim(NamedTuple):
 
     score: int
     reason: str
+    columns: tuple[str, ...] = ()
+    """The columns it counts on; where null columns leave several formats equal, the one with most values wins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ class Shape:
     def any_of(self, *columns: str) -> str | None:
         """The first of these columns that the shape has, or None."""
         return next((column for column in columns if column in self.kinds), None)
+
+
+def claim_of(*columns: str, score: int = 0) -> Claim:
+    """The claim of a format that has all the columns it needs; it scores their number unless told otherwise."""
+    return Claim(score or len(columns), f"has {', '.join(columns)}", columns)
 
 
 class Format(Plugin):
@@ -80,7 +87,7 @@ class Format(Plugin):
         missing = sorted(column for column in self.reads if column not in shape)
         if missing or not self.reads:
             return Claim(0, f"no column {', '.join(map(repr, missing))}")
-        return Claim(len(self.reads), f"has {', '.join(sorted(self.reads))}")
+        return claim_of(*sorted(self.reads))
 
     def label_plugins(self) -> tuple[str, ...]:
         """The label plugins that this format's facts name; they are loaded before the first record."""

@@ -108,7 +108,7 @@ class Row:
         system = self._system()
         tools = as_json(record.get(self.columns.tools))
         history = record.get(self.columns.conversation)
-        if type(value) is str and not history:
+        if type(value) is str and (history is None or history == []):
             return Context(value, system, (), tools)
         if value is None:
             raise self._missing(field) if field not in record else null_field(field)

@@ -49,6 +49,8 @@ def read_messages(value: Any, field: str) -> tuple[str, list[Message]]:
         raise RecordError("too_many_turns", f"{len(value)} turns, at most {MAX_TURNS}", field=field)
     if value and type(value[0]) is list:
         turns = _read_pairs(value, field)
+        if len(turns) > MAX_TURNS:
+            raise RecordError("too_many_turns", f"{len(turns)} turns, at most {MAX_TURNS}", field=field)
     else:
         turns = [_read_message(item, f"{field}[{i}]") for i, item in enumerate(value)]
     system = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -36,14 +37,22 @@ class View:
     Attributes:
         table: All samples that were built, in source order.
         chosen: int64, the rows that are used, ascending.
-        occurrence: int32 per row of the table: 0, or n for the n-th repeat of the same content.
         dropped: What each stage left out.
     """
 
     table: pa.Table
     chosen: Array
-    occurrence: Array
     dropped: DropCounts = field(default_factory=dict)
+
+    @cached_property
+    def occurrence(self) -> Array:
+        """int32 per row of the table: n for a chosen row whose content stands n times before it, else 0.
+
+        Counted among the chosen rows alone: a repeat that was dropped does not rename the one that stays.
+        """
+        numbers = np.zeros(len(self.table), np.int32)
+        numbers[self.chosen] = _repeats(hex_column(self.table.column("id"))[self.chosen])
+        return numbers
 
     @property
     def good(self) -> Array:
@@ -107,9 +116,8 @@ def mix(values: Array, seed: int) -> Array:
         return mixed
 
 
-def occurrences(table: pa.Table) -> Array:
-    """int32 per row: how many equal samples stand before it."""
-    keys = hex_column(table.column("id"))
+def _repeats(keys: Array) -> Array:
+    """int32 per key: how many equal ones stand before it."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     fresh = np.ones(len(keys), bool)
@@ -128,7 +136,7 @@ def sample_keys(table: pa.Table, occurrence: Array) -> Array:
 
 def whole(table: pa.Table) -> View:
     """The view that uses everything."""
-    return View(table, np.arange(len(table), dtype=np.int64), occurrences(table))
+    return View(table, np.arange(len(table), dtype=np.int64))
 
 
 def apply_filters(view: View, filters: Sequence[NamedFilter]) -> View:
@@ -228,4 +236,4 @@ def _without(view: View, reasons: Array, names: list[tuple[str, str]]) -> View:
     for number, source, label in zip(own[own > 0].tolist(), *columns, strict=True):
         stage, reason = names[number]
         dropped.setdefault(stage, Counter())[source, reason, label] += 1
-    return View(view.table, view.chosen[own == 0], view.occurrence, dropped)
+    return View(view.table, view.chosen[own == 0], dropped)

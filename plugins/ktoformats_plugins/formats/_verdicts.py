@@ -46,7 +46,11 @@ def judged(row: Row, context: Context, response: str | Response) -> Judged:
 
 
 def judged_by(
-    cells: dict[str, Any], columns: Columns, context: Context, response: str | Response, path: str = ""
+    cells: dict[str, Any],
+    columns: Columns,
+    context: Context | None,
+    response: str | Response | RecordError,
+    path: str = "",
 ) -> Judged:
     """As `judged`, with the verdict taken from any object, such as one turn of a conversation."""
     first: tuple[str, Any, str] | None = None

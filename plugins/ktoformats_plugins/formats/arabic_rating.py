@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ktoformats import Claim, Fact, Format, Judged, Plugin, Row, Shape, hookimpl, read_score
+from ktoformats import Claim, Fact, Format, Judged, Plugin, Row, Shape, claim_of, hookimpl, read_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ class ArabicRating(Format):
             return Claim(0, f"no column {columns.arabic_rating!r}")
         if response is None or columns.prompt not in shape:
             return Claim(0, f"no prompt {columns.prompt!r} with a response {columns.response!r}")
-        return Claim(3, f"has {columns.prompt}, {response}, {columns.arabic_rating}")
+        return claim_of(columns.prompt, response, columns.arabic_rating)
 
     def facts(self, row: Row) -> Iterator[Fact]:
         """One judged answer."""

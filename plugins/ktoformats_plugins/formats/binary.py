@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ktoformats import Claim, Fact, Format, Plugin, RecordError, Row, Shape, hookimpl
+from ktoformats import Claim, Fact, Format, Plugin, Row, Shape, claim_of, hookimpl
 from ktoformats_plugins.formats._verdicts import SCALES, judged, verdict_in
 
 if TYPE_CHECKING:
@@ -27,17 +27,16 @@ class Binary(Format):
             return Claim(0, f"no response column {columns.response!r} or {columns.completion!r}")
         if verdict is None:
             return Claim(0, f"no verdict column ({', '.join(columns.verdicts)})")
-        return Claim(3 + (columns.conversation in shape), f"has {columns.prompt}, {response}, {verdict}")
+        return claim_of(columns.prompt, response, verdict, *[columns.conversation] * (columns.conversation in shape))
 
     def facts(self, row: Row) -> Iterator[Fact]:
         """One judged answer."""
         columns = row.columns
         field = row.first(columns.response, columns.completion)
         if field is None:
-            field = columns.response if columns.response in row else columns.completion
-            row.response(field)  # says what is missing
-            raise RecordError("missing_field", "is absent", field=field)
-        yield judged(row, row.context(), row.response(field))
+            field = columns.completion if columns.completion in row else columns.response  # says which is missing
+        response = row.response(field)
+        yield judged(row, row.context(), response)
 
 
 @hookimpl

@@ -15,6 +15,7 @@ from ktoformats import (
     Unjudged,
     answer_of,
     as_json,
+    claim_of,
     context_of,
     hookimpl,
     read_messages,
@@ -43,9 +44,9 @@ class Conversation(Format):
             return Claim(0, f"has both {columns.prompt} and {response}: the conversation is only history")
         verdict = verdict_in(shape)
         if verdict is not None:
-            return Claim(2 + (response is not None), f"has {field}, {verdict}")
+            return claim_of(field, verdict) if response is None else claim_of(field, verdict, response)
         if shape.items.get(field, frozenset()) & set(columns.verdicts):
-            return Claim(2, f"has {field} with verdicts in its turns")
+            return Claim(2, f"has {field} with verdicts in its turns", (field,))
         return Claim(0, f"no verdict column ({', '.join(columns.verdicts)}) in the record or its turns")
 
     def facts(self, row: Row) -> Iterator[Fact]:
@@ -56,8 +57,7 @@ class Conversation(Format):
         in_turns = any(type(turn) is dict and _has_verdict(turn, columns) for turn in turns)
         if in_turns:
             yield from _each_turn(row, turns, field)
-        in_record = any(name in row for name in columns.verdicts)
-        if in_record or not in_turns:
+        if not in_turns or row.first(*columns.verdicts) is not None:
             yield self._whole(row, field)
 
     def _whole(self, row: Row, field: str) -> Fact:
@@ -86,22 +86,25 @@ def _has_verdict(turn: dict[str, Any], columns: Columns) -> bool:
 
 
 def _each_turn(row: Row, turns: list[Any], field: str) -> Iterator[Fact]:
-    """The answers that carry a verdict, each with what precedes it as context."""
+    """The turns that carry a verdict, each with what precedes it as context; a bad one costs itself alone."""
     system = row.dialogue(field)[0]  # the whole must be in order before its parts mean anything
     for number, turn in enumerate(turns):
         if not _has_verdict(turn, row.columns):
             continue
         path = f"{field}[{number}]"
         _, until = read_messages(turns[: number + 1], field)
-        if until and until[-1].role != "assistant":
-            raise RecordError(
-                "role_order", f"a verdict on a {until[-1].role} turn; only answers are judged", field=path
-            )
-        answer = answer_of((system, until), path, _tools(row))
-        if answer.context is None:
-            yield Unjudged("null_verdict")
-            continue
-        yield judged_by(turn, row.columns, answer.context, answer, path)
+        is_answer = bool(until) and until[-1].role == "assistant"
+        if all(turn.get(name) is None for name in row.columns.verdicts):
+            if is_answer:
+                yield Unjudged("null_verdict")
+        elif not is_answer:
+            error = RecordError("role_order", "a verdict on a turn that is no answer", field=path)
+            yield judged_by(turn, row.columns, None, error, path)
+        elif len(until) == 1:
+            yield Unjudged("null_verdict")  # a greeting answers nothing
+        else:
+            answer = answer_of((system, until), path, _tools(row))
+            yield judged_by(turn, row.columns, answer.context, answer, path)
 
 
 @hookimpl

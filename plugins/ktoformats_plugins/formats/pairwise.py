@@ -16,6 +16,7 @@ from ktoformats import (
     Row,
     Shape,
     answer_of,
+    claim_of,
     hookimpl,
     read_messages,
 )
@@ -34,15 +35,15 @@ class Pairwise(Format):
             if column not in shape:
                 return Claim(0, f"no column {column!r}")
         if columns.prompt in shape:
-            return Claim(3, f"has {columns.prompt}, {columns.chosen}, {columns.rejected}")
+            return claim_of(columns.prompt, columns.chosen, columns.rejected)
         if shape.kinds[columns.chosen] == shape.kinds[columns.rejected] == "list":
-            return Claim(2, f"has {columns.chosen} and {columns.rejected} as conversations")
+            return claim_of(columns.chosen, columns.rejected)
         return Claim(0, f"no prompt column {columns.prompt!r}, and {columns.chosen} is no list of messages")
 
     def facts(self, row: Row) -> Iterator[Fact]:
         """One pair; a side that cannot be read costs that side."""
         columns = row.columns
-        context = row.context() if columns.prompt in row else None
+        context = row.context() if row.get(columns.prompt) is not None else None
         yield Pair(context, _side(row, columns.chosen, context), _side(row, columns.rejected, context))
 
 

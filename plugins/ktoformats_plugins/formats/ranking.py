@@ -14,6 +14,8 @@ from ktoformats import (
     Response,
     Row,
     Shape,
+    Unjudged,
+    claim_of,
     hookimpl,
     items_of,
 )
@@ -38,7 +40,7 @@ class Ranking(Format):
             if column not in shape:
                 hint = " (or say order: best_first)" if column == columns.rankings else ""
                 return Claim(0, f"no column {column!r}{hint}")
-        return Claim(len(needed), f"has {', '.join(needed)}")
+        return claim_of(*needed)
 
     def facts(self, row: Row) -> Iterator[Fact]:
         """One ranking; an answer that cannot be read costs that answer."""
@@ -46,6 +48,9 @@ class Ranking(Format):
         responses = tuple(_answer(row, item, path) for path, item in items_of(row, field))
         if self.order == "ranks":
             rankings = row.columns.rankings
+            if row.get(rankings) is None and rankings in row:
+                yield Unjudged("null_verdict")
+                return
             ranks, best = tuple(row.list(rankings)), self.best
         else:
             rankings, ranks = field, tuple(range(1, len(responses) + 1))
