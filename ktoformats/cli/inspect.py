@@ -12,8 +12,8 @@ from ktoformats.cli import output
 from ktoformats.cli.samples import sample_table
 from ktoformats.cli.shared import config_option, data_config, format_option, json_option, set_option
 from ktoformats.convert.assemble import assemble
-from ktoformats.convert.detect import Detector, NamedFormat, shape_key, shape_of
-from ktoformats.errors import AmbiguousFormatError, KTOLabelError, PluginError, RecordError
+from ktoformats.convert.detect import Detector, NamedFormat, claim_by, shape_key, shape_of
+from ktoformats.errors import AmbiguousFormatError, ConfigError, KTOLabelError, PluginError, RecordError
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.lines import blocks
 from ktoformats.read.parse import parse
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ktoformats.config.models import KTODataConfig
-    from ktoformats.plugin.kinds import Format, Labels
+    from ktoformats.plugin.kinds import Format, Labels, Shape
 
 _RECORDS = 1000
 _VALUES = 12
@@ -124,6 +124,8 @@ def _describe(found: _Found, config: KTODataConfig, registry: Registry) -> dict[
                 asked.append(NamedFormat(name, cast("Format", registry.make("format", name, {}, dict(config)))))
             except (PluginError, ValueError) as error:
                 failed.append({"format": name, "error": str(error)})
+    asked, trouble = _tried(asked, shape)
+    failed += trouble
     claims = [
         {
             "format": one.name,
@@ -135,7 +137,7 @@ def _describe(found: _Found, config: KTODataConfig, registry: Registry) -> dict[
     ]
     try:
         detected = Detector(list(configured.values()), columns).find(found.record).name
-    except (RecordError, AmbiguousFormatError) as error:
+    except (RecordError, AmbiguousFormatError, PluginError) as error:
         detected = None
         failed.append({"format": "", "error": str(error)})
     kinds = {key: kind + _items(shape.items.get(key)) for key, kind in shape.kinds.items()}
@@ -147,6 +149,19 @@ def _describe(found: _Found, config: KTODataConfig, registry: Registry) -> dict[
         "claims": claims,
         "errors": failed,
     }
+
+
+def _tried(asked: list[NamedFormat], shape: Shape) -> tuple[list[NamedFormat], list[dict[str, str]]]:
+    """The formats whose claim works, and what the others did."""
+    working, trouble = [], []
+    for one in asked:
+        try:
+            claim_by(one, shape)
+        except PluginError as error:
+            trouble.append({"format": one.name, "error": str(error)})
+        else:
+            working.append(one)
+    return working, trouble
 
 
 def _items(keys: frozenset[str] | None) -> str:
@@ -166,7 +181,7 @@ def _verdict_values(path: Path, config: KTODataConfig, registry: Registry) -> li
             if type(record) is dict and column in record and type(record[column]) not in (list, dict):
                 cell = record[column]
                 seen.setdefault(column, Counter())[type(cell), cell] += 1
-    readers = {name: cast("Labels", registry.make("labels", name, {}, dict(config))) for name in _loadable(registry)}
+    readers = _readers(config, registry)
     return [
         {
             "column": column,
@@ -178,15 +193,15 @@ def _verdict_values(path: Path, config: KTODataConfig, registry: Registry) -> li
     ]
 
 
-def _loadable(registry: Registry) -> list[str]:
-    names = []
+def _readers(config: KTODataConfig, registry: Registry) -> dict[str, Labels]:
+    """The label plugins that can be made without options."""
+    readers = {}
     for name in registry.names("labels"):
         try:
-            registry.load("labels", name)
-        except PluginError:
+            readers[name] = cast("Labels", registry.make("labels", name, {}, dict(config)))
+        except (PluginError, ConfigError):
             continue  # `plugin list --load` tells why
-        names.append(name)
-    return names
+    return readers
 
 
 def _reads_all(reader: Labels, cells: list[Any]) -> bool:
@@ -195,6 +210,8 @@ def _reads_all(reader: Labels, cells: list[Any]) -> bool:
             reader.read(cell)
     except KTOLabelError:
         return False
+    except Exception:  # noqa: BLE001
+        return False  # an installed plugin nobody named; `plugin list --load` and its author's tests tell more
     return True
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic.errors import PydanticInvalidForJsonSchema
+
 from ktoformats.config.models import KTOConfig
 from ktoformats.errors import PluginError
 
@@ -44,6 +46,9 @@ def _choices(registry: Registry, kind: str, definitions: dict[str, Any], failure
             options = registry.load(kind, name).cls.model_json_schema(ref_template="#/$defs/{model}")
         except PluginError as error:
             failures.append(str(error))
+            continue
+        except PydanticInvalidForJsonSchema as error:
+            failures.append(f"{kind} {name!r} has an option without a JSON Schema ({error.message})")
             continue
         definitions.update(options.pop("$defs", {}))
         names.append(name)

@@ -107,7 +107,7 @@ class Detector:
     def claims(self, record: dict[str, Any]) -> list[tuple[NamedFormat, Claim]]:
         """What every configured format says to this record's shape, best first."""
         shape = shape_of(record, self._columns)
-        asked = [(one, _claim(one, shape)) for one in self._formats]
+        asked = [(one, claim_by(one, shape)) for one in self._formats]
         return sorted(asked, key=lambda pair: (-pair[1].score, pair[0].name))
 
     def _find(self, shape: Shape) -> NamedFormat | RecordError:
@@ -123,7 +123,7 @@ class Detector:
         return self._decide(shape, filled)
 
     def _decide(self, shape: Shape, filled: Shape) -> NamedFormat | RecordError:
-        asked = [(one, _claim(one, shape)) for one in self._formats]
+        asked = [(one, claim_by(one, shape)) for one in self._formats]
         ranked = [(one, claim) for one, claim in asked if claim.score > 0]
         if not ranked:
             return self._unknown(shape, asked)
@@ -162,7 +162,7 @@ def _count(claim: Claim, filled: Shape) -> int:
     return sum(column in filled for column in claim.columns)
 
 
-def _claim(one: NamedFormat, shape: Shape) -> Claim:
+def claim_by(one: NamedFormat, shape: Shape) -> Claim:
     """What a format says to a shape.
 
     Raises:

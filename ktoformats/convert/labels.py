@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ktoformats.errors import KTOLabelError
+from ktoformats.errors import KTOLabelError, PluginContractError
 from ktoformats.plugin.kinds import Labels
 from ktoformats.plugin.scale import shown
 
@@ -66,7 +66,7 @@ class LabelReader:
     def _read(self, cell: Any, field: str, scale: str | Scale) -> Verdict:
         plugin = self.overrides.get(field)
         if plugin is None:
-            plugin = self.named[scale] if isinstance(scale, str) else _Plain(scale=scale)
+            plugin = self._by_name(scale) if isinstance(scale, str) else _Plain(scale=scale)
         try:
             reading = plugin.read(cell)
         except KTOLabelError as error:
@@ -75,6 +75,15 @@ class LabelReader:
             return Verdict("", "null_verdict")
         reason = "" if reading.label else "neutral"
         return Verdict(reading.label, reason, reading.scale, reading.position, reading.flags)
+
+    def _by_name(self, name: str) -> Labels:
+        if name not in self.named:
+            raise PluginContractError(
+                f"a fact names the label plugin {name!r}, which its format does not announce; "
+                "its class must list it in default_scales (or return it from label_plugins)",
+                kind="format",
+            )
+        return self.named[name]
 
     def __getstate__(self) -> dict[str, Any]:
         return {"named": self.named, "overrides": self.overrides, "_memo": {}}

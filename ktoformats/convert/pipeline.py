@@ -300,7 +300,7 @@ def scored(plugin: Quality | Utility, batch: pa.RecordBatch, *, finite: bool) ->
     Raises:
         PluginContractError: It failed, or returned another shape or a value that is not finite.
     """
-    name = type(plugin).__name__
+    name = f"{type(plugin).__module__}.{type(plugin).__name__}"
     try:
         array = np.asarray(plugin.score(batch), dtype=np.float64)
     except KtoFormatsError:

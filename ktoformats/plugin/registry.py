@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
@@ -58,10 +59,19 @@ class Registry:
         self._manager = pluggy.PluginManager(spec.PROJECT)
         self._manager.add_hookspecs(spec)
 
-    @property
-    def hook(self) -> Any:
-        """Call an event hook on every loaded plugin module."""
-        return self._manager.hook
+    def tell(self, event: str, **facts: Any) -> None:
+        """Call an event hook on every loaded plugin module that listens.
+
+        Raises:
+            PluginError: A listener failed; the message names its module.
+        """
+        try:
+            getattr(self._manager.hook, event)(**facts)
+        except Exception as error:
+            frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+            module = next((name for name in reversed(frames) if self._manager.has_plugin(name)), "a plugin")
+            message = f"{event} in {module} failed ({type(error).__name__}: {error})"
+            raise PluginError(message, plugin=module) from error
 
     def names(self, kind: str) -> list[str]:
         """The installed names of a kind, sorted."""

@@ -143,7 +143,8 @@ def _handle_rejects(
         if quarantine is not None:
             quarantine.write(reject)
         if registry is not None:
-            registry.hook.ktoformats_record_rejected(
+            registry.tell(
+                "ktoformats_record_rejected",
                 source=reject.source,
                 line=reject.line,
                 reason=reject.reason,

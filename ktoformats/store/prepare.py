@@ -111,7 +111,7 @@ def prepare(
         raise
     for warning in report.warnings:
         logger.warning("%s", warning)
-    registry.hook.ktoformats_dataset_built(split=split, report=report.to_json())
+    registry.tell("ktoformats_dataset_built", split=split, report=report.to_json())
     return view, report
 
 

@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 
 from ktoformats.errors import KtoFormatsError, PluginContractError
 from ktoformats.feedback import BAD, GOOD
+from ktoformats.plugin.kinds import Dropped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ktoformats.convert.assemble import NamedFilter
-    from ktoformats.plugin.kinds import Dropped
 
 _HEX: Final = np.zeros(256, np.uint64)
 for _digit in range(16):
@@ -169,7 +169,7 @@ def apply_filters(view: View, filters: Sequence[NamedFilter]) -> View:
 
 def _drops(one: NamedFilter, batch: pa.RecordBatch) -> list[Dropped]:
     try:
-        return list(one.filter.drops(batch))
+        return [Dropped(reason, np.asarray(mask, dtype=bool)) for reason, mask in one.filter.drops(batch)]
     except KtoFormatsError:
         raise
     except Exception as error:

@@ -97,12 +97,15 @@ def export(view: View, report: Report, exporter: Exporter, name: str, output: Pa
 
 def _write(exporter: Exporter, name: str, batches: Batches, part: Path) -> Mapping[str, Any]:
     try:
-        return exporter.write(batches, part)
+        told = exporter.write(batches, part)
     except (KtoFormatsError, OSError):
         raise
     except Exception as error:
         message = f"exporter {name!r} failed ({type(error).__name__}: {error}); nothing was published"
         raise PluginContractError(message, kind="exporter", plugin=name) from error
+    if not part.is_file():
+        raise PluginContractError(f"exporter {name!r} wrote nothing", kind="exporter", plugin=name)
+    return told
 
 
 def manifest_of(report: Report, **facts: Any) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def test_highly_compressed_data_comes_out_whole(tmp_path: Path) -> None:
 
 def test_every_cut_and_every_flipped_byte_of_a_gzip_file_is_noticed(tmp_path: Path) -> None:
     packed = gzip.compress(LINES)
-    rng = random.Random(7) - a test's choice of places
+    rng = random.Random(7)
     path = tmp_path / "a.jsonl.gz"
     for cut in [0, 1, 2, 5, 10, len(packed) - 1, *rng.sample(range(len(packed)), 100)]:
         write(path, packed[:cut])
