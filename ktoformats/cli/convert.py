@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @click.option(
     "-o",
     "--output",
@@ -109,6 +109,7 @@ def command(
     exporter = cast("Exporter", registry.make("exporter", exporter_name, options, {}))
     if target.is_dir():
         target = target / f"train{exporter.suffix}"
+    _check_suffix(target, exporter, exporter_name, registry)
     files = list(sources) or config.train_file
     if not files:
         raise ConfigError("no SOURCE was named, and the config has no data.train_file")
@@ -133,6 +134,18 @@ def command(
         f"wrote {report.samples} samples to {output.safe(target)} ({exporter_name}{style}, {manifest['order']} order)"
     )
     closing_notes(report)
+
+
+def _check_suffix(target: Path, exporter: Exporter, name: str, registry: Registry) -> None:
+    """Refuse to write one form under another's name, such as JSON Lines into x.parquet."""
+    if target.suffix in ("", exporter.suffix):
+        return
+    for other in registry.first_party("exporter"):
+        suffix = cast("type[Exporter]", registry.load_found(other).cls).suffix
+        if target.suffix == suffix:
+            raise ConfigError(
+                f"{target}: exporter {name!r} writes {exporter.suffix}; say --to {other.name}, or name the file so"
+            )
 
 
 def _choice(text: str) -> PluginChoice:

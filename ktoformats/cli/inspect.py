@@ -41,7 +41,7 @@ class _Found(NamedTuple):
 
 
 @click.command()
-@click.argument("source")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @config_option
 @format_option
 @set_option
@@ -50,7 +50,7 @@ class _Found(NamedTuple):
 )
 @json_option
 def command(
-    source: str,
+    sources: tuple[str, ...],
     config_file: Path | None,
     formats: tuple[str, ...],
     settings: tuple[str, ...],
@@ -68,13 +68,13 @@ def command(
     """  # noqa: D301 - \b keeps click from joining the lines
     config = data_config(config_file, formats, settings)
     registry = Registry()
-    path = resolve(source)[0]
-    shapes, unreadable = _shapes(path)
+    paths = resolve(list(sources))
+    shapes, unreadable = _shapes(paths)
     described = [_describe(found, config, registry) for found in shapes]
-    values = _verdict_values(path, config, registry)
-    samples, first_rejects = _first_samples(path, config, registry, count)
+    values = _verdict_values(paths, config, registry)
+    samples, first_rejects = _first_samples(paths, config, registry, count)
     result = {
-        "source": source,
+        "sources": [str(path) for path in paths],
         "records_looked_at": sum(one.records for one in shapes) + sum(unreadable.values()),
         "unreadable": dict(unreadable),
         "shapes": described,
@@ -88,15 +88,17 @@ def command(
         _show(result)
 
 
-def _records(path: Path) -> Iterator[tuple[int, bytes]]:
-    pairs = ((line, raw) for block in blocks(path) for line, raw in zip(block.lines, block.records, strict=True))
-    return itertools.islice(pairs, _RECORDS)
+def _records(paths: list[Path]) -> Iterator[tuple[Path, int, bytes]]:
+    """The first records of each file."""
+    for path in paths:
+        pairs = ((line, raw) for block in blocks(path) for line, raw in zip(block.lines, block.records, strict=True))
+        yield from ((path, line, raw) for line, raw in itertools.islice(pairs, _RECORDS))
 
 
-def _shapes(path: Path) -> tuple[list[_Found], Counter[str]]:
+def _shapes(paths: list[Path]) -> tuple[list[_Found], Counter[str]]:
     found: dict[Any, _Found] = {}
     unreadable: Counter[str] = Counter()
-    for line, raw in _records(path):
+    for _, line, raw in _records(paths):
         try:
             record = parse(raw)
         except RecordError as error:
@@ -105,7 +107,8 @@ def _shapes(path: Path) -> tuple[list[_Found], Counter[str]]:
         if type(record) is not dict:
             unreadable["not_an_object"] += 1
             continue
-        key = (frozenset(record), shape_key(dict(sorted(record.items()))))
+        filled = {name: value for name, value in sorted(record.items()) if value is not None}
+        key = shape_key(filled)
         known = found.get(key)
         found[key] = known._replace(records=known.records + 1) if known else _Found(1, line, record)
     return sorted(found.values(), key=lambda one: (-one.records, one.first_line)), unreadable
@@ -131,6 +134,7 @@ def _describe(found: _Found, config: KTODataConfig, registry: Registry) -> dict[
             "format": one.name,
             "score": claim.score,
             "reason": claim.reason,
+            "columns": claim.columns,
             "configured": one.name in configured,
         }
         for one, claim in Detector(asked, columns).claims(found.record)
@@ -146,6 +150,7 @@ def _describe(found: _Found, config: KTODataConfig, registry: Registry) -> dict[
         "first_line": found.first_line,
         "columns": kinds,
         "detected": detected,
+        "not_read": _not_read(shape, claims),
         "claims": claims,
         "errors": failed,
     }
@@ -164,15 +169,23 @@ def _tried(asked: list[NamedFormat], shape: Shape) -> tuple[list[NamedFormat], l
     return working, trouble
 
 
+def _not_read(shape: Shape, claims: list[dict[str, Any]]) -> list[str]:
+    """Columns that neither the best claim counts on nor any format knows by name."""
+    columns = shape.columns
+    known = {name for name in columns if isinstance(name, str)} | set(columns.kept)
+    known |= set(claims[0]["columns"]) if claims else set()
+    return [column for column in shape.kinds if column not in known]
+
+
 def _items(keys: frozenset[str] | None) -> str:
     return f" of {{{', '.join(sorted(keys)[:_VALUES])}}}" if keys else ""
 
 
-def _verdict_values(path: Path, config: KTODataConfig, registry: Registry) -> list[dict[str, Any]]:
-    """The distinct verdicts of each verdict column, and which label plugins read all of them: a proposal."""
+def _verdict_values(paths: list[Path], config: KTODataConfig, registry: Registry) -> list[dict[str, Any]]:
+    """The distinct verdicts of each verdict column, and what each label plugin would make of them: a proposal."""
     columns = config.columns()
     seen: dict[str, Counter[Any]] = {}
-    for _, raw in _records(path):
+    for _, _, raw in _records(paths):
         try:
             record = parse(raw)
         except RecordError:
@@ -187,10 +200,27 @@ def _verdict_values(path: Path, config: KTODataConfig, registry: Registry) -> li
             "column": column,
             "distinct": len(counts),
             "values": {repr(cell): count for (_, cell), count in counts.most_common(_VALUES)},
-            "read_by": [name for name, reader in readers.items() if _reads_all(reader, [c for _, c in counts])],
+            "read_by": {name: made for name, reader in readers.items() if (made := _made_of(reader, counts))},
         }
         for column, counts in seen.items()
     ]
+
+
+def _made_of(reader: Labels, counts: Counter[Any]) -> dict[str, int] | None:
+    """How many cells a label plugin reads as what; None when it reads none as good or bad."""
+    made = {"good": 0, "bad": 0, "middle": 0, "unread": 0}
+    for (_, cell), count in counts.items():
+        if cell is None:
+            continue
+        try:
+            reading = reader.read(cell)
+        except KTOLabelError:
+            made["unread"] += count
+            continue
+        except Exception:  # noqa: BLE001 - an installed plugin nobody named; its author's tests tell more
+            return None
+        made[(reading.label if reading else "") or "middle"] += count
+    return made if made["good"] + made["bad"] else None
 
 
 def _readers(config: KTODataConfig, registry: Registry) -> dict[str, Labels]:
@@ -204,31 +234,22 @@ def _readers(config: KTODataConfig, registry: Registry) -> dict[str, Labels]:
     return readers
 
 
-def _reads_all(reader: Labels, cells: list[Any]) -> bool:
-    try:
-        for cell in cells:
-            reader.read(cell)
-    except KTOLabelError:
-        return False
-    except Exception:  # noqa: BLE001
-        return False  # an installed plugin nobody named; `plugin list --load` and its author's tests tell more
-    return True
-
-
 def _first_samples(
-    path: Path, config: KTODataConfig, registry: Registry, count: int
+    paths: list[Path], config: KTODataConfig, registry: Registry, count: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     pipeline = assemble(config, registry).pipeline
     samples: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
-    for line, raw in _records(path):
+    for path, line, raw in _records(paths):
         if len(samples) >= count:
             break
         [block] = blocks_of_rows([raw], str(path))
         try:
             converted = pipeline.convert(block._replace(lines=[line]))
         except AmbiguousFormatError as error:
-            rejects.append({"line": line, "reason": "ambiguous", "message": str(error)})
+            rejects.append(
+                {"source": str(path), "line": line, "field": "", "reason": "ambiguous", "message": str(error)}
+            )
             break
         samples += [sample for batch in converted.batches for sample in to_samples(batch)]
         rejects += [reject._asdict() for reject in converted.rejects]
@@ -236,27 +257,52 @@ def _first_samples(
 
 
 def _show(result: dict[str, Any]) -> None:
-    output.say(f"{output.safe(result['source'])}: {result['records_looked_at']} records looked at", style="bold")
+    names = ", ".join(output.safe(source) for source in result["sources"][:_VALUES])
+    output.say(f"{names}: {result['records_looked_at']} records looked at", style="bold")
     for reason, count in result["unreadable"].items():
         output.warn(f"{count} records cannot be read: {reason}")
     for number, shape in enumerate(result["shapes"][:_VALUES], start=1):
-        columns = ", ".join(
-            f"{output.safe(key, 60)} ({output.safe(kind, 200)})" for key, kind in shape["columns"].items()
-        )
-        output.say(f"\nshape {number}: {shape['records']} records, first on line {shape['first_line']}")
-        output.say(f"  columns: {columns}")
-        output.say(f"  read as: {shape['detected'] or 'nothing'}", style="green" if shape["detected"] else "red")
-        for claim in shape["claims"]:
-            mark = "" if claim["configured"] else " (installed, not configured: name it under --format)"
-            output.say(f"    {claim['format']}: {claim['score'] or '-'}, {output.safe(claim['reason'])}{mark}")
-        for failure in shape["errors"]:
-            output.warn(f"{failure['format']}: {failure['error']}".removeprefix(": "))
+        _show_shape(number, shape)
     for verdict in result["verdicts"]:
-        shown = ", ".join(f"{output.safe(value, 40)} ({count})" for value, count in verdict["values"].items())
-        output.say(f"\nverdicts in {output.safe(verdict['column'])}: {shown}")
-        output.say(f"  label plugins that read all of them: {', '.join(verdict['read_by']) or 'none'}")
+        _show_verdicts(verdict)
     if result["samples"]:
         output.say()
         sample_table("first samples", result["samples"])
     for reject in result["rejects"]:
-        output.warn(f"line {reject['line']}: {reject['message']} [{reject['reason']}]")
+        if reject["reason"] not in ("unknown_shape", "ambiguous"):  # said with the shape
+            field = f": {reject['field']}" if reject["field"] else ""
+            output.warn(f"{reject['source']}:{reject['line']}{field}: {reject['message']} [{reject['reason']}]")
+
+
+def _show_shape(number: int, shape: dict[str, Any]) -> None:
+    columns = ", ".join(
+        f"{output.safe(key, 60)} ({output.safe(kind, 200)})" for key, kind in shape["columns"].items()
+    )
+    output.say(f"\nshape {number}: {shape['records']} records, first on line {shape['first_line']}")
+    output.say(f"  columns: {columns}")
+    if shape["detected"]:
+        output.say(f"  read as: {shape['detected']}", style="green")
+    else:
+        output.say("  read as: nothing", style="red")
+        output.say("  name its columns (--set prompt_column=... --set response_column=...), or another --format;")
+        output.say("  all column options: ktoformats config schema")
+    if shape["not_read"]:
+        output.say(f"  not read: {', '.join(output.safe(column, 60) for column in shape['not_read'])}")
+    for claim in shape["claims"]:
+        useful = claim["score"] and not claim["configured"]
+        mark = f" (not configured: --format {claim['format']} would read it)" if useful else ""
+        output.say(f"    {claim['format']}: {claim['score'] or '-'}, {output.safe(claim['reason'])}{mark}")
+    for failure in shape["errors"]:
+        if failure["format"]:
+            output.warn(failure["error"])
+
+
+def _show_verdicts(verdict: dict[str, Any]) -> None:
+    shown = ", ".join(f"{output.safe(value, 40)} ({count})" for value, count in verdict["values"].items())
+    output.say(f"\nverdicts in {output.safe(verdict['column'])}: {shown}")
+    output.say(f"  label plugins would make of them (choose with --set scales.{verdict['column']}=NAME):")
+    ranked = sorted(verdict["read_by"].items(), key=lambda pair: (pair[1]["unread"], pair[0]))
+    for name, made in ranked[:_VALUES]:
+        counts = ", ".join(f"{count} {what}" for what, count in made.items() if count)
+        output.say(f"    {name}: {counts}")
+    output.say("  a scale of your own: --set 'scales={COLUMN: {low: 1, high: 10, good_from: 8, bad_to: 4}}'")

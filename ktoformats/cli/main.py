@@ -83,6 +83,9 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(stop.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; nothing was published", EXIT_INTERRUPTED, as_json=as_json, kind="Interrupted")
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(0)
     except click.ClickException as error:
         _fail(_click_message(error), EXIT_USAGE, as_json=as_json, kind="UsageError")
     except KtoFormatsError as error:

@@ -164,10 +164,7 @@ class BasePreferenceConfig(Section):
         """Tell a scale written out from a label plugin with options, so that each gets its own errors."""
         if not isinstance(scales, dict):
             return scales
-        return {
-            column: Scale(**choice) if isinstance(choice, dict) and _is_scale(choice) else choice
-            for column, choice in scales.items()
-        }
+        return {column: _read_scale(str(column), choice) for column, choice in scales.items()}
 
     @field_validator("quality", "utility")
     @classmethod
@@ -261,8 +258,18 @@ class KTOConfig(Section):
             raise ConfigError(f"{path}: {error}") from error
 
 
-def _is_scale(choice: dict[str, Any]) -> bool:
-    return len(choice) != 1 or not choice.keys().isdisjoint(Scale.model_fields)
+def _read_scale(column: str, choice: Any) -> Any:
+    """A scale that is written out, named after its column; anything else as it is."""
+    written_out = isinstance(choice, dict) and (len(choice) != 1 or not choice.keys().isdisjoint(Scale.model_fields))
+    if not written_out:
+        return choice
+    try:
+        return Scale(**{"name": column, **choice})
+    except ValidationError as error:
+        faults = explain(error, Scale)
+        raise ValueError(
+            "; ".join(f"{column}.{fault}" if fault[:1] != ":" else column + fault for fault in faults)
+        ) from None
 
 
 def split_choice(choice: PluginChoice) -> tuple[str, dict[str, Any]]:

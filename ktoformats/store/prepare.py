@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
+import pyarrow.compute as pc
 
 import ktoformats
 from ktoformats.convert.ledger import FileAccount, Ledger, Reject
@@ -21,6 +22,7 @@ from ktoformats.errors import (
     OneClassError,
 )
 from ktoformats.feedback import BAD, GOOD
+from ktoformats.plugin.registry import suggest
 from ktoformats.read.sources import digest, resolve
 from ktoformats.store import view as views
 from ktoformats.store.build import REJECTS_REMEMBERED, Progress, build, check_budget, file_blocks, row_blocks
@@ -105,12 +107,13 @@ def prepare(
         view = _choose(views.whole(table), split, config, assembly, stages or Stages(), report)
         report.dropped, report.kept = view.dropped, view.counts()
         report.check()
+        _warn_of_input(report, config, table)
         _judge(report, config, for_training=for_training)
     except (KTODataError, KTOLabelError) as error:
         error.report = report
         raise
-    for warning in report.warnings:
-        logger.warning("%s", warning)
+    for text in (*report.notes, *report.warnings):
+        logger.warning("%s", text)
     registry.tell("ktoformats_dataset_built", split=split, report=report.to_json())
     return view, report
 
@@ -173,6 +176,25 @@ def _note_balance(report: Report, before: dict[str, int], after: dict[str, int])
         f"balancing dropped {lost} of {sum(before.values())} samples ({before[GOOD]} good, {before[BAD]} bad before; "
         f"{after[GOOD]} good, {after[BAD]} bad after){instead}"
     )
+
+
+def _warn_of_input(report: Report, config: KTODataConfig, table: pa.Table) -> None:
+    """Warn of a file that lost much, and of a scale that was set for a column which holds no verdict."""
+    for source, account in report.ledger.files.items():
+        records, rejected = account.lines - account.blank, account.rejected.total()
+        if rejected > config.max_rejected_share * records:
+            report.warnings.append(
+                f"{source}: {rejected} of {records} records were rejected ({rejected / records:.0%})"
+            )
+    fields = set(pc.unique(table.column("field")).to_pylist()) | {reject.field for reject in report.rejects} - {""}
+    for column in config.scales:
+        if column not in fields and report.total.samples:
+            seen = ", ".join(sorted(filter(None, fields))) or "none"
+            hint = suggest(column, fields)
+            text = f"scales.{column} was not used: no verdict stands in such a column{hint}; verdicts were in: {seen}"
+            if config.strict:
+                raise KTODataError(f"{text}, and strict is set")
+            report.warnings.append(text)
 
 
 def _judge(report: Report, config: KTODataConfig, *, for_training: bool) -> None:

@@ -112,6 +112,19 @@ class Report:
             "cached": self.cached,
         }
 
+    def __str__(self) -> str:
+        """Where everything went, in a few lines."""
+        total = self.total
+        lines = [f"{self.split}: {total.lines} lines read, {total.used} records used, {total.samples} samples made"]
+        for name, counts in (("rejected", total.rejected), ("without verdict", total.without_verdict)):
+            if counts:
+                lines.append(f"{name}: " + ", ".join(f"{reason} {count}" for reason, count in counts.most_common()))
+        for stage, reasons in self.dropped_by().items():
+            counted = (f"{reason} {labels[GOOD]} good, {labels[BAD]} bad" for reason, labels in reasons.items())
+            lines.append(f"dropped by {stage}: " + "; ".join(counted))
+        lines.append(f"kept: {self.kept[GOOD]} good, {self.kept[BAD]} bad")
+        return "\n".join([*lines, *self.notes, *self.warnings])
+
     def rejected_by_reason(self) -> Counter[str]:
         """Rejected records by reason code."""
         return self.total.rejected

@@ -20,7 +20,15 @@ import pyarrow as pa
 
 from ktoformats.convert.ledger import FileAccount, Reject
 from ktoformats.convert.pipeline import Converted, Pipeline
-from ktoformats.errors import AmbiguousFormatError, KTODataError
+from ktoformats.errors import (
+    AmbiguousFormatError,
+    ConfigError,
+    KTODataError,
+    KtoFormatsError,
+    PluginContractError,
+    PluginLoadError,
+    PluginNotFoundError,
+)
 from ktoformats.feedback import SCHEMA
 from ktoformats.read.blocks import Block, Fault
 
@@ -127,7 +135,7 @@ class _Child:
                 raise _ERRORS.get(answer["error"], KTODataError)(answer["message"])
             return unpack_converted(answer, receive(self._out) or b"")
         except (OSError, EOFError, ValueError) as error:
-            if isinstance(error, KTODataError):
+            if isinstance(error, KtoFormatsError):
                 raise
             lines = f"{block.lines[0]}-{block.lines[-1]}" if block.lines else "?"
             message = f"{block.source}:{lines}: the worker process died (exit status {self._status()})"
@@ -151,7 +159,11 @@ class _Child:
                 continue  # the pipe broke before it could be flushed
 
 
-_ERRORS: Final[dict[str, type[KTODataError]]] = {"AmbiguousFormatError": AmbiguousFormatError}
+_ERRORS: Final[dict[str, type[KtoFormatsError]]] = {
+    kind.__name__: kind
+    for kind in (AmbiguousFormatError, ConfigError, PluginContractError, PluginLoadError, PluginNotFoundError)
+}
+"""What a worker's error is raised as here; anything else is a KTODataError."""
 
 
 def send(stream: IO[bytes], payload: bytes) -> None:

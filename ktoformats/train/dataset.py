@@ -34,9 +34,10 @@ default_collate_fn_map[Turns] = _collate_turns
 class KTODataset(Dataset[dict[str, Any]]):
     """Samples with the specification's keys, in source order.
 
-    `dataset[i]` is a sample, `dataset[a:b]` and `select` are datasets. Texts stay where they are (in memory or
-    in a memory-mapped file) and are decoded on access; `torch.utils.data.DataLoader` collates the samples with
-    any number of workers. Every sample has the same keys (`ktoformats.SAMPLE_KEYS`), none of them None.
+    `dataset[i]` is a sample, `dataset["label"]` a list, `dataset[a:b]` and `select` are datasets. Texts stay where
+    they are (in memory or in a memory-mapped file) and are decoded on access; `torch.utils.data.DataLoader`
+    collates the samples with any number of workers. Every sample has the same keys (`ktoformats.SAMPLE_KEYS`), none
+    of them None.
 
     Args:
         view: The chosen samples.
@@ -57,7 +58,11 @@ class KTODataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]: ...
     @overload
     def __getitem__(self, index: slice) -> KTODataset: ...
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | KTODataset:
+    @overload
+    def __getitem__(self, index: str) -> list[Any]: ...
+    def __getitem__(self, index: int | slice | str) -> dict[str, Any] | KTODataset | list[Any]:
+        if isinstance(index, str):
+            return [sample[index] for sample in self]
         if isinstance(index, slice):
             return KTODataset(self._view, self._rows[index])
         if not -len(self) <= index < len(self):

@@ -282,7 +282,8 @@ def test_inspect_asks_every_format_and_proposes_scales(run: Callable[..., Any], 
     [rating] = result["verdicts"]
     assert (rating["column"], rating["values"]) == ("rating", {"9": 1})
     assert "rating" not in rating["read_by"]
-    assert "percent" in rating["read_by"]
+    assert rating["read_by"]["percent"] == {"good": 0, "bad": 1, "middle": 0, "unread": 0}
+    assert result["shapes"][1]["not_read"] == ["question"]
     assert "read as: nothing" in run("inspect", source).stdout
 
 
