@@ -56,7 +56,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
             lines.append(f"{where}: unknown key{suggest(str(fault['loc'][-1]), known)}")
         else:
             seen = repr(fault["input"])
-            lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}, got {seen[:80]}")
+            lines.append(f"{where}: {_plain(fault['msg'])}, got {seen[:80]}")
     return tuple(lines)
 
 
@@ -266,10 +266,14 @@ def _read_scale(column: str, choice: Any) -> Any:
     try:
         return Scale(**{"name": column, **choice})
     except ValidationError as error:
-        faults = explain(error, Scale)
-        raise ValueError(
-            "; ".join(f"{column}.{fault}" if fault[:1] != ":" else column + fault for fault in faults)
-        ) from None
+        faults = [
+            ".".join(map(str, (column, *fault["loc"]))) + f": {_plain(fault['msg'])}" for fault in error.errors()
+        ]
+        raise ValueError("; ".join(faults)) from None
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")
 
 
 def split_choice(choice: PluginChoice) -> tuple[str, dict[str, Any]]:

@@ -108,7 +108,7 @@ def test_from_yaml(tmp_path: Path) -> None:
     config = KTOConfig.from_yaml(write(tmp_path, text))
     assert config.model.model_name == "m"
     assert config.data.train_file == ["a.jsonl", "b.jsonl"]
-    assert config.data.scales["stars"] == Scale(low=1, high=3, good_from=3, bad_to=1)
+    assert config.data.scales["stars"] == Scale(name="stars", low=1, high=3, good_from=3, bad_to=1)
     assert KTOConfig.from_yaml(write(tmp_path, "")) == KTOConfig()
     assert KTOConfig.from_yaml(write(tmp_path, b"\xef\xbb\xbfdata: {}\n")) == KTOConfig()
 

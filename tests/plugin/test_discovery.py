@@ -127,7 +127,7 @@ def test_inspect_asks_every_installed_format(canary: Path, run: Run, votes: Path
     [shape] = printed(run("inspect", votes, "--json"))["shapes"]
     assert canary.exists()
     assert shape["detected"] == "binary"
-    greedy = {"format": "greedy", "score": 1000, "reason": "takes everything", "configured": False}
+    greedy = {"format": "greedy", "score": 1000, "reason": "takes everything", "columns": [], "configured": False}
     assert shape["claims"][0] == greedy
 
 

@@ -400,11 +400,18 @@ def test_the_label_plugins_of_an_arabic_rating_are_options(load: Callable[..., A
 
 
 def test_a_scale_of_words_may_be_written_out(load: Callable[..., Any]) -> None:
-    scale = {"name": "mine", "low": 0, "high": 2, "good_from": 2, "bad_to": 0, "grades": [["meh"], ["ok"], ["wow", "yay"]]}
+    scale = {
+        "name": "mine",
+        "low": 0,
+        "high": 2,
+        "good_from": 2,
+        "bad_to": 0,
+        "grades": [["meh"], ["ok"], ["wow", "yay"]],
+    }
     records = [{"prompt": Q, "response": f"r{i}", "label": word} for i, word in enumerate(("wow", "ok", "meh", "no"))]
     samples, loader = load(records, scales={"label": scale})
     assert [s["label"] for s in samples] == ["good", "bad"]
     [unknown] = loader.report.total.unknowns()
     assert unknown == ("label", "'no'", 1, 4)
-    with pytest.raises(ConfigError, match=r"scales: expected low <= bad_to < good_from <= high"):
+    with pytest.raises(ConfigError, match=r"scales: label: expected low <= bad_to < good_from <= high"):
         KTODataConfig(scales={"label": scale | {"good_from": 0}})
