@@ -1,8 +1,8 @@
 """Conversations as people store them, read into one shape.
 
-The rules (decision 4): a greeting by the assistant may come first; an empty system message is none; an assistant
-turn that only calls a tool and the tool's answer are transparent; two other user or assistant turns in a
-row are malformed; whatever follows the judged turn is ignored by whoever cuts the turns there.
+The rules: a greeting by the assistant may come first; an empty system message is none; an assistant turn that
+only calls a tool and the tool's answer are transparent; two other user or assistant turns in a row are malformed;
+whatever follows the judged turn is ignored by whoever cuts the turns there.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _read_message(item: Any, path: str) -> Message:
     if role is None:
         raise RecordError("unknown_role", f"role {raw_role!r}; known are {', '.join(ROLES)}", field=path)
     content = item.get("content", item.get("value"))
-    calls = as_json(item.get("tool_calls") or item.get("function_call"))
+    calls = as_json(item.get("tool_calls") or item.get("function_call"), path)
     if type(content) is not str:
         content = _text_of(content, path, has_calls=bool(calls))
     if role == "function_call":  # ShareGPT keeps the call as the turn's text
@@ -129,7 +129,10 @@ def _check_order(turns: list[Message], field: str, offset: int) -> None:
             raise RecordError("role_order", "a system message after the first turn", field=path)
         if not turn.content and not turn.tool_calls and role != "tool":
             raise RecordError("empty_turn", f"the {role} turn has no text", field=path)
-        if role == "tool" or (turn.tool_calls and not turn.content):
+        if role == "tool":
+            before = ""  # the assistant goes on after a tool's answer, also when it said something before the call
+            continue
+        if turn.tool_calls and not turn.content:
             continue
         if role == before:
             raise RecordError("role_order", f"two {role} turns in a row", field=path)
@@ -168,10 +171,16 @@ def answer_of(dialogue: tuple[str, list[Message]], field: str, tools: str = "") 
     return Response(answer.content, answer.reasoning, answer.tool_calls, context)
 
 
-def as_json(value: Any) -> str:
-    """Tools and tool calls as JSON text: a text stays as it is, null and empty become an empty text."""
-    if not value:
+def as_json(value: Any, field: str = "tools") -> str:
+    """Tools and tool calls as JSON text: a text stays as it is, null and empty become an empty text.
+
+    Raises:
+        RecordError: It is neither a text, a list nor an object.
+    """
+    if value is None or value in ("", [], {}):
         return ""
     if type(value) is str:
         return value
+    if type(value) not in (list, dict):
+        raise RecordError("wrong_type", f"expected a list, an object or JSON text, got {value!r:.40}", field=field)
     return orjson.dumps(value).decode()

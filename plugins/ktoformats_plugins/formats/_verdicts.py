@@ -57,7 +57,7 @@ def judged_by(
     others: tuple[tuple[str, Any, str], ...] = ()
     for name, scale in verdict_columns(columns):
         cell = cells.get(name)
-        if cell is None:
+        if cell is None or (type(cell) is str and not cell.strip()):
             continue
         if first is None:
             first = (name, cell, scale)

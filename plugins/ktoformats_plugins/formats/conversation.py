@@ -18,7 +18,6 @@ from ktoformats import (
     claim_of,
     context_of,
     hookimpl,
-    read_messages,
 )
 from ktoformats_plugins.formats._verdicts import SCALES, judged, judged_by, verdict_in, verdict_names
 
@@ -87,12 +86,13 @@ def _has_verdict(turn: dict[str, Any], columns: Columns) -> bool:
 
 def _each_turn(row: Row, turns: list[Any], field: str) -> Iterator[Fact]:
     """The turns that carry a verdict, each with what precedes it as context; a bad one costs itself alone."""
-    system = row.dialogue(field)[0]  # the whole must be in order before its parts mean anything
+    system, messages = row.dialogue(field)  # the whole must be in order before its parts mean anything
+    leading = len(turns) - len(messages)  # a system message in front
     for number, turn in enumerate(turns):
         if not _has_verdict(turn, row.columns):
             continue
         path = f"{field}[{number}]"
-        _, until = read_messages(turns[: number + 1], field)
+        until = messages[: number + 1 - leading]
         is_answer = bool(until) and until[-1].role == "assistant"
         if all(turn.get(name) is None for name in row.columns.verdicts):
             if is_answer:

@@ -415,3 +415,16 @@ def test_a_scale_of_words_may_be_written_out(load: Callable[..., Any]) -> None:
     assert unknown == ("label", "'no'", 1, 4)
     with pytest.raises(ConfigError, match=r"scales: label: expected low <= bad_to < good_from <= high"):
         KTODataConfig(scales={"label": scale | {"good_from": 0}})
+
+
+def test_an_assistant_may_speak_call_and_go_on(load: Callable[..., Any]) -> None:
+    """OpenAI logs: text beside a tool call, the tool's answer, the final answer."""
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [user(Q), assistant("Let me see.", tool_calls=[call]), {"role": "tool", "content": "42"}, assistant(A)]
+    samples, _ = load([{"messages": turns, "label": 1}])
+    assert triples(samples) == [(Q, A, "good")]
+
+
+def test_a_blank_verdict_leaves_the_next_column_to_decide(load: Callable[..., Any]) -> None:
+    samples, _ = load([{"prompt": Q, "response": A, "label": " ", "rating": 5}])
+    assert triples(samples) == [(Q, A, "good")]
