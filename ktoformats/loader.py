@@ -55,6 +55,7 @@ class PreferenceDataLoader:
         self.tokenizer = tokenizer
         self.logger = logging.getLogger("ktoformats")
         self.registry = registry or Registry()
+        self._own_registry = registry is not None
         self.reports: dict[str, Report] = {}
         self._cache = (
             Cache(Path(cache_dir) if cache_dir else default_folder(), cache_compression) if enable_cache else None
@@ -133,6 +134,8 @@ class PreferenceDataLoader:
         stamp = config.model_dump_json()
         if self._assembled is None or self._assembled[0] != stamp:
             self._assembled = (stamp, assemble(config, self.registry))
+            # a worker could only ask its own interpreter's metadata for plugins
+            self._assembled[1].pipeline.in_process = self._own_registry
         return self._assembled[1]
 
 

@@ -43,6 +43,7 @@ from ktoformats.convert.pipeline import Pipeline
 from ktoformats.errors import KTODataError, KtoFormatsError, KTOLabelError, RecordError
 from ktoformats.feedback import BAD, GOOD, Context, Judged, Message, Pair, Ranked, Rated, Unjudged
 from ktoformats.plugin.kinds import Claim, Dropped, Filter, Format, Labels, Quality, Shape, Utility
+from ktoformats.plugin.lexicon import read_score
 from ktoformats.plugin.scale import Scale, scale_of
 from ktoformats.plugin.turns import read_messages
 from ktoformats.read.lines import blocks
@@ -79,6 +80,15 @@ _FILTER_METHODS: Final = {
 }
 _PROCESS: Final = frozenset({"process_sample", "_process_preference_sample"})
 _VALIDATE: Final = frozenset({"validate_sample", "_validate_preference_format"})
+_AFTER_THE_BUILD: Final = frozenset(
+    {
+        "_apply_kto_filtering",
+        "_balance_kto_labels",
+        "_create_dataset",
+        *(name for name, _ in _FILTER_METHODS.values()),
+    }
+)
+"""Methods that choose among the samples and do not change what is built."""
 METHODS: Final = (
     "_load_raw_data",
     "_detect_kto_format",
@@ -182,12 +192,12 @@ class SpecificationMethods:
         for field in (*columns.verdicts, columns.arabic_rating):
             if sample.get(field) is None:
                 continue
-            scale = _scale_of(field, self._assembly())
+            scale = _scale_of(field, sample[field], self._assembly())
             verdict = labels.read(sample[field], field, scale)
             if not verdict.label:
-                raise KTOLabelError("label_unrecognised", f"{sample[field]!r} is neither good nor bad", field=field)
+                raise KTOLabelError(verdict.reason, f"{sample[field]!r} is neither good nor bad", field=field)
             return verdict.label
-        raise KTOLabelError("missing_field", "No label found in sample")
+        raise KTOLabelError("null_verdict", "No label found in sample")
 
     def _calculate_response_quality(self, response: str, prompt: str = "") -> float:
         """The quality of one response, in [0, 1]; 0.5 where nothing can be measured."""
@@ -245,12 +255,15 @@ class SpecificationMethods:
 
     def _apply_kto_filtering(self, data: list[Sample]) -> list[Sample]:
         """The samples that no filter drops."""
-        methods = (
-            self._should_filter_by_length,
-            self._should_filter_by_quality,
-            self._should_filter_by_utility,
-        )
-        return [sample for sample in data if not any(method(sample) for method in methods)]
+        names = [one.name for one in self._assembly().filters]
+        methods = [getattr(self, _FILTER_METHODS[name][0]) for name in names if name in _FILTER_METHODS]
+        others = [name for name in names if name not in _FILTER_METHODS]
+        return [
+            sample
+            for sample in data
+            if not any(method(sample) for method in methods)
+            and not any(self._dropped_by(sample, name) for name in others)
+        ]
 
     def _balance_kto_labels(self, data: list[Sample]) -> list[Sample]:
         """The samples that balancing keeps, in their order."""
@@ -319,10 +332,12 @@ def _listed(made: Sample | list[Sample]) -> list[Sample]:
     return made if isinstance(made, list) else [made]
 
 
-def _scale_of(field: str, assembly: Assembly) -> str:
-    """The label plugin that a first-party format names for a column."""
+def _scale_of(field: str, cell: Any, assembly: Assembly) -> str:
+    """The label plugin that a first-party format names for a cell."""
     columns = assembly.pipeline.columns
-    return {columns.rating: "rating", columns.arabic_rating: "academic"}.get(field, "specification")
+    if field == columns.arabic_rating:
+        return "rating" if type(cell) is not str or read_score(cell) is not None else "academic"
+    return "rating" if field == columns.rating else "specification"
 
 
 _DEFAULTS: Final = {"label": GOOD, "method": "kto", "preference_type": "binary", "weight": 1.0, "line": 0}
@@ -342,10 +357,8 @@ def _batch(samples: list[Sample]) -> pa.RecordBatch:
             {"role": "", "content": "", **_turn_fields(turn)} for turn in row["conversation"] or []
         ]
         row["kept"] = row["kept"] if isinstance(row["kept"], str) else ""
-        digest = hashlib.blake2b(
-            repr((row["prompt"], row["response"], row["label"], number)).encode(), digest_size=16
-        )
-        row["id"] = row["id"] or digest.hexdigest()
+        content = repr((row["prompt"], row["response"], row["label"], row["id"], number))
+        row["id"] = hashlib.blake2b(content.encode(errors="replace"), digest_size=16).hexdigest()
         rows.append(row)
     return pa.Table.from_pylist(rows, SCHEMA).combine_chunks().to_batches()[0]
 
@@ -376,7 +389,11 @@ class Overrides(NamedTuple):
         """Look a loader's class through; a loader without the specification's methods overrides none."""
         if not isinstance(loader, SpecificationMethods):
             return cls(loader, frozenset())
-        changed = {name for name in METHODS if getattr(type(loader), name) is not getattr(SpecificationMethods, name)}
+        changed = {
+            name
+            for name in METHODS
+            if name in vars(loader) or getattr(type(loader), name) is not getattr(SpecificationMethods, name)
+        }
         return cls(loader, frozenset(changed - set(without)))
 
     def has(self, *names: str) -> bool:
@@ -393,21 +410,18 @@ class Overrides(NamedTuple):
         return self.loader._load_raw_data(split) if self.loads_rows else None  # noqa: SLF001
 
     def cache(self, cache: Cache | None) -> Cache | None:
-        """The cache salted with the sources of the overriding classes; none where they cannot be read."""
-        if cache is None or not self.names:
+        """The cache, salted; none for overrides that take part in the build.
+
+        What a method does hangs on its globals, closures and the loader's state, which no digest of its source
+        can see. A loader that knows better declares a text `cache_salt` that changes when its answers do.
+        """
+        if cache is None or not self.names - _AFTER_THE_BUILD:
             return cache
-        if self.loads_rows:
+        salt = getattr(self.loader, "cache_salt", None)
+        if self.loads_rows or not isinstance(salt, str):
+            logger.info("Overridden methods decide what is built, so it is not cached (see cache_salt)")
             return None
-        digest = hashlib.sha256()
-        for cls in type(self.loader).__mro__:
-            if cls.__module__ == "ktoformats.loader":
-                break
-            try:
-                digest.update(f"{cls.__qualname__}\n{inspect.getsource(cls)}".encode())
-            except (OSError, TypeError):
-                logger.info("The source of %s cannot be read, so its samples are not cached", cls.__qualname__)
-                return None
-        return cache._replace(salt=digest.hexdigest())
+        return cache._replace(salt=f"{type(self.loader).__module__}.{type(self.loader).__qualname__}:{salt}")
 
     def stages(self) -> Stages:
         """Overridden filtering and balancing of the whole data."""
@@ -515,8 +529,8 @@ def _keep(loader: Any, method: str, view: View) -> View:
     )
 
 
-_Scores = dict[tuple[str, str, str], tuple[float | None, float | None]]
-"""(prompt, response, label) to the quality and utility that an overridden method gave."""
+_Scores = dict[tuple[str, str, str, str], tuple[float | None, float | None]]
+"""(system, prompt, response, label) to the quality and utility that an overridden method gave."""
 _DECIDED: Final = "decided by an override"
 
 
@@ -577,7 +591,13 @@ class _Relabelled(_Wrapper):
                 continue
             cell = fact.value if isinstance(fact, Rated) else fact.verdict
             record = {**row.record, fact.field: cell} if fact.field else row.record
-            label = self.call("_normalize_kto_label", record)
+            try:
+                label = self.call("_normalize_kto_label", record)
+            except KTOLabelError as error:
+                if error.reason not in ("null_verdict", "neutral"):
+                    raise
+                yield Unjudged(error.reason)
+                continue
             if label not in (GOOD, BAD):
                 name = f"{type(self.loader).__name__}._normalize_kto_label"
                 raise KTOLabelError(
@@ -613,7 +633,7 @@ class _Processed(_Wrapper):
                 raise RecordError(
                     "refused_by_override", f"{name} must return response (text) and label (good or bad)"
                 )
-            key = (context.prompt, response, sample["label"])
+            key = (context.system, context.prompt, response, sample["label"])
             self.scores[key] = (sample.get("response_quality"), sample.get("utility_score"))
             yield Judged(
                 context,
@@ -725,7 +745,7 @@ def _blamed(loader: Any, method: str, where: Sample | pa.RecordBatch) -> Iterato
 
 
 def _given(batch: pa.RecordBatch, scores: _Scores, which: int) -> list[float | None]:
-    columns = [batch.column(name).to_pylist() for name in ("prompt", "response", "label")]
+    columns = [batch.column(name).to_pylist() for name in ("system", "prompt", "response", "label")]
     return [scores.get(key, (None, None))[which] for key in zip(*columns, strict=True)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,6 +30,7 @@ from ktoformats.store.cache import default_folder
 from ktoformats.store.prepare import Cache, prepare
 from ktoformats.train.export import (
     FAILED_SUFFIX,
+    MANIFEST_SUFFIX,
     REJECTS_SUFFIX,
     export,
     manifest_of,
@@ -109,6 +111,10 @@ def command(
     exporter = cast("Exporter", registry.make("exporter", exporter_name, options, {}))
     if target.is_dir():
         target = target / f"train{exporter.suffix}"
+    if target.is_symlink():
+        target = target.resolve()
+    if target.exists() and not target.is_file():
+        raise ConfigError(f"{target} is neither a file nor a folder; nothing was replaced")
     _check_suffix(target, exporter, exporter_name, registry)
     files = list(sources) or config.train_file
     if not files:
@@ -171,11 +177,21 @@ def _run(
     shown: bool,
 ) -> tuple[Report, dict[str, Any]]:
     paths = resolve(files)
-    if any(target.exists() and path.samefile(target) for path in paths):
-        raise ConfigError(f"{target} is also a source; write somewhere else")
     rejects_path = None
     if config.on_error == "quarantine":
-        rejects_path = rejects or config.rejects_file or side_file(target, REJECTS_SUFFIX)
+        configured = Path(str(config.rejects_file).replace("{split}", "train")) if config.rejects_file else None
+        rejects_path = rejects or configured or side_file(target, REJECTS_SUFFIX)
+    written = [
+        target,
+        *filter(None, [rejects_path]),
+        side_file(target, MANIFEST_SUFFIX),
+        side_file(target, FAILED_SUFFIX),
+    ]
+    for number, path in enumerate(written):
+        if any(path.exists() and source.samefile(path) for source in paths):
+            raise ConfigError(f"{path} is also a source; write somewhere else")
+        if path in written[:number]:
+            raise ConfigError(f"{path} would be written twice; choose another name for the rejects or the output")
     try:
         with progress(sum(path.stat().st_size for path in paths), shown=shown) as bar:
             view, report = prepare(
@@ -191,7 +207,8 @@ def _run(
             )
     except (KTODataError, KTOLabelError) as error:
         if error.report is not None and target.parent.is_dir():
-            write_manifest(side_file(target, FAILED_SUFFIX), manifest_of(error.report, error=str(error)))
+            with suppress(OSError):  # what went wrong first is what people need to hear
+                write_manifest(side_file(target, FAILED_SUFFIX), manifest_of(error.report, error=str(error)))
         raise
     manifest = export(view, report, exporter, exporter_name, target)
     if rejects_path is None:

@@ -77,7 +77,10 @@ def main(args: list[str] | None = None) -> None:
     words = sys.argv[1:] if args is None else args
     as_json = "--json" in words
     try:
-        status = cli.main(args=words, prog_name="ktoformats", standalone_mode=False)
+        try:
+            status = cli.main(args=words, prog_name="ktoformats", standalone_mode=False)
+        except SystemExit as stop:
+            raise RuntimeError(f"something called sys.exit({stop.code!r})") from stop
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)

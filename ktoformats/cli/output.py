@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 import unicodedata
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH: Final = 10_000
 _UNSAFE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_BIDI: Final = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]")
 _KEPT: Final = frozenset("\u200c\u200d")  # joiners belong to Persian and to emoji
 
 
@@ -60,4 +63,8 @@ def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]],
 
 def print_json(value: Any) -> None:
     """Print one JSON value, and nothing else, on standard output."""
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+    except TypeError:  # a file name that is not UTF-8
+        text = json.dumps(value, indent=2, default=str)
+    click.echo(_BIDI.sub(lambda found: f"\\u{ord(found[0]):04x}", text))

@@ -39,6 +39,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+                shown = getattr(key, "value", "") if isinstance(key, yaml.ScalarNode) else "a list or mapping"
+                message = f"key {shown!r} is no text; put it in quotes"
+                raise yaml.constructor.ConstructorError(None, None, message, key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
             seen.add(key.value)
@@ -66,7 +70,14 @@ def parse_yaml(text: str, name: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark else name
         raise ConfigError(f"{place}: {getattr(error, 'problem', None) or error}") from error
-    except (ValueError, RecursionError) as error:  # dates such as 2026-13-45
+    except (
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+        RecursionError,
+    ) as error:  # odd dates and tags
         raise ConfigError(f"{name}: {error}") from error
     finally:
         loader.dispose()

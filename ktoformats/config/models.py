@@ -33,7 +33,7 @@ ARABIC_LABELS: Final[dict[str, Literal["good", "bad"]]] = {
 class Section(BaseModel):
     """A part of the configuration; an unknown key is an error with a suggestion."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=(), allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -287,4 +287,6 @@ def split_choice(choice: PluginChoice) -> tuple[str, dict[str, Any]]:
     if len(choice) != 1:
         raise ValueError(f"expected one plugin, {{name: {{options}}}}, got {list(choice)}")
     [(name, options)] = choice.items()
+    if options is not None and not isinstance(options, dict):
+        raise ValueError(f"expected {{{name}: {{options}}}}, got {options!r:.40} as the options of {name!r}")
     return name, options or {}

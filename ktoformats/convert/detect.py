@@ -101,7 +101,7 @@ class Detector:
             if len(self._memo) < _MEMO_LIMIT:
                 self._memo[key] = found
         if isinstance(found, RecordError):
-            raise found
+            raise RecordError(found.reason, found.message)  # a new one: a remembered one would keep its traceback
         return found
 
     def claims(self, record: dict[str, Any]) -> list[tuple[NamedFormat, Claim]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ktoformats.errors import KTOLabelError, PluginContractError
+from ktoformats.feedback import BAD, GOOD
 from ktoformats.plugin.kinds import Labels
-from ktoformats.plugin.scale import shown
+from ktoformats.plugin.scale import Reading, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ktoformats.plugin.scale import Scale
 
 _MEMO_LIMIT = 20_000
+_LABELS = (GOOD, BAD, "")
 _SCALARS = frozenset({str, int, float, bool})
 
 
@@ -71,8 +73,17 @@ class LabelReader:
             reading = plugin.read(cell)
         except KTOLabelError as error:
             raise KTOLabelError(error.reason, error.message, field=field, seen=shown(cell)) from None
+        except Exception as error:
+            message = f"{_name(plugin)}.read failed on {shown(cell)} ({type(error).__name__}: {error})"
+            raise PluginContractError(message, kind="labels") from error
         if reading is None:
             return Verdict("", "null_verdict")
+        sound = (
+            isinstance(reading, Reading) and reading.label in _LABELS and isinstance(reading.position, float | int)
+        )
+        if not sound:
+            message = f"{_name(plugin)}.read returned {reading!r:.80}, expected a Reading of good, bad or nothing"
+            raise PluginContractError(message, kind="labels")
         reason = "" if reading.label else "neutral"
         return Verdict(reading.label, reason, reading.scale, reading.position, reading.flags)
 
@@ -87,6 +98,10 @@ class LabelReader:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"named": self.named, "overrides": self.overrides, "_memo": {}}
+
+
+def _name(plugin: Labels) -> str:
+    return f"{type(plugin).__module__}.{type(plugin).__name__}"
 
 
 class _Plain(Labels):

@@ -195,6 +195,11 @@ def _pair(fact: Pair, policy: Policy, labels: LabelReader, outcome: Outcome) -> 
     if good is not None and bad is not None and good == bad:
         outcome.unjudged.append("identical_sides")
         return
+    if good is not None and bad is not None and good[0].prompt != bad[0].prompt and fact.context is not None:
+        outcome.lost.append(
+            RecordError("prompt_mismatch", "the two sides answer different prompts", field="rejected")
+        )
+        return
     identity = _pair_identity(good, bad)
     if policy.pair_sides == "random" and good is not None and bad is not None:
         keep = int.from_bytes(blake2b(f"{policy.seed}:{identity}".encode(), digest_size=1).digest(), "big") & 1
@@ -250,8 +255,13 @@ def _without_reasoning(text: str, policy: Policy, outcome: Outcome) -> str:
         raise RecordError(
             "reasoning_refused", "the answer holds reasoning and `reasoning: reject` is set", field="response"
         )
+    stripped = _THINK.sub("", text)
+    if "<think>" in stripped:
+        raise RecordError(
+            "reasoning_refused", "a <think> block is never closed; it cannot be stripped", field="response"
+        )
     outcome.notices.append("reasoning_stripped")
-    return _THINK.sub("", text)
+    return stripped
 
 
 def _pair_identity(good: _Answer | None, bad: _Answer | None) -> str:
@@ -320,12 +330,15 @@ def _are_ranks(ranks: list[int]) -> bool:
 
     Anything else, such as 9, 9, 3, is a list of scores.
     """
-    low, count = min(ranks), len(ranks)
+    count = len(ranks)
+    ordered = sorted(ranks)
+    low, high = ordered[0], ordered[-1]
     dense = sorted(set(ranks)) == list(range(low, low + len(set(ranks))))
-    smaller = all(rank == low + sum(other < rank for other in ranks) for rank in ranks)
-    larger = all(rank == max(ranks) - sum(other > rank for other in ranks) for rank in ranks)
-    from_the_top = larger and max(ranks) in (count - 1, count)
-    return (low in (0, 1) and (dense or smaller)) or from_the_top
+    first = {rank: place for place, rank in reversed(list(enumerate(ordered)))}
+    last = {rank: place for place, rank in enumerate(ordered)}
+    smaller = all(rank == low + place for rank, place in first.items())
+    larger = all(rank == high - (count - 1 - place) for rank, place in last.items())
+    return (low in (0, 1) and (dense or smaller)) or (larger and high in (count - 1, count))
 
 
 def _exact(rank: Any, field: str) -> int:
@@ -371,10 +384,10 @@ def _choose(places: Sequence[int], policy: Policy) -> tuple[list[int], list[int]
 
 def _drop_equal_opposites(outcome: Outcome) -> None:
     """Take out texts that stand on the good and on the bad side of one ranking."""
-    good = {c.text for c in outcome.candidates if c.label == GOOD}
-    both = {c.text for c in outcome.candidates if c.label == BAD} & good
+    good = {_content(c) for c in outcome.candidates if c.label == GOOD}
+    both = {_content(c) for c in outcome.candidates if c.label == BAD} & good
     if both:
-        kept = [c for c in outcome.candidates if c.text not in both]
+        kept = [c for c in outcome.candidates if _content(c) not in both]
         outcome.unjudged += ["identical_sides"] * (len(outcome.candidates) - len(kept))
         outcome.candidates = kept
     if len({c.label for c in outcome.candidates}) == 1 and both:

@@ -20,7 +20,9 @@ _BEFORE_NFKC: Final[dict[int, str | None]] = {
     0xBC: ".25",
     0xBE: ".75",
 }
-_DROPPED_CATEGORIES: Final = frozenset({"Mn", "Me", "Cf"})
+_DROPPED_CATEGORIES: Final = frozenset({"Mn", "Cf"})
+_KEYCAP: Final = "\u20e3"  # of 4️⃣; other enclosing marks stay, for a crossed-out thumb is no thumb
+_NEGATING: Final = frozenset("!")  # in front of a word; the other signs of negation are symbols anyway
 _SKIN_TONES: Final = range(0x1F3FB, 0x1F400)
 _FOLDS: Final = str.maketrans(
     {
@@ -63,7 +65,9 @@ def normalize_label(text: str) -> str:
 def _fold(text: str) -> str:
     text = unicodedata.normalize("NFKC", text.translate(_BEFORE_NFKC)).casefold()
     text = "".join(
-        c for c in text if unicodedata.category(c) not in _DROPPED_CATEGORIES and ord(c) not in _SKIN_TONES
+        c
+        for c in text
+        if unicodedata.category(c) not in _DROPPED_CATEGORIES and ord(c) not in _SKIN_TONES and c != _KEYCAP
     )
     text = text.translate(_FOLDS)
     text = "".join(str(unicodedata.decimal(c)) if c > "9" and unicodedata.category(c) == "Nd" else c for c in text)
@@ -73,12 +77,25 @@ def _fold(text: str) -> str:
 def label_key(text: str) -> str:
     """The key a label word is looked up under: folded, edge punctuation off, letter runs made one.
 
-    Cells without a letter keep their folded form: 👍 is "punctuation" alone, and `-1` must not become `1`.
+    Cells without a letter keep their folded form: 👍 is no punctuation, and `-1` must not become `1`. Symbols and
+    signs of negation stay on words, too: `👎 good` and `!good` are not `good`. English doubles letters by
+    spelling (`loose` is not `lose`), so only runs of three are folded there.
     """
     folded = normalize_label(text)
     if not re.search(r"[^\W\d_]", folded):
         return folded
-    return re.sub(r"([^\W\d_])\1+", r"\1", re.sub(r"^[\W_]+|[\W_]+$", "", folded))
+    start, end = 0, len(folded)
+    while start < end and _is_edge(folded[start]) and folded[start] not in _NEGATING:
+        start += 1
+    while end > start and _is_edge(folded[end - 1]):
+        end -= 1
+    runs = re.sub(r"([a-z])\1{2,}", r"\1", folded[start:end])
+    return re.sub(r"([^\W\d_a-z])\1+", r"\1", runs)
+
+
+def _is_edge(character: str) -> bool:
+    """Whether a character at the edge of a word says nothing: punctuation and space, but no symbol."""
+    return unicodedata.category(character)[0] in "PZ"
 
 
 _WORDS: Final[dict[str, tuple[str, ...]]] = {

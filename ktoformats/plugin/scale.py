@@ -144,6 +144,8 @@ class Scale(BaseModel):
         if score.maximum is None:
             value = self._within(score.value, cell)
         elif 0 <= score.value <= score.maximum:
+            if self.low < 0:  # a share of a scale through zero has no agreed reading
+                raise self._unrecognised(cell)
             share = score.value / score.maximum
             value = score.value if score.maximum == self.high else share * self.high
             value = max(value, self.low)  # 0/5 is the lowest grade, a bare 0 is not

@@ -52,17 +52,25 @@ def cache_key(parts: dict[str, Any]) -> str:
 
 
 def code_digest(modules: Iterable[str]) -> str:
-    """SHA-256 over the Python files of the top-level packages of these modules."""
+    """SHA-256 over the Python files of the packages of these modules."""
     digest = hashlib.sha256()
-    for name in sorted({module.partition(".")[0] for module in modules}):
+    for name in sorted({_package_of(module) for module in modules}):
         file = getattr(sys.modules.get(name), "__file__", None)
         if file is None:
+            digest.update(os.urandom(16))  # code that cannot be read is never the same as before
             continue
         path = Path(file)
         files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
         for one in files:
             digest.update(f"{name}/{one.name}\0".encode() + one.read_bytes())
     return digest.hexdigest()
+
+
+def _package_of(module: str) -> str:
+    """The outermost package around a module that has a file of its own: a namespace package has none."""
+    parts = module.split(".")
+    packages = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    return next((name for name in packages if getattr(sys.modules.get(name), "__file__", None)), module)
 
 
 class Entry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +21,7 @@ from ktoformats.errors import (
     KtoFormatsError,
     KTOLabelError,
     OneClassError,
+    SourceError,
 )
 from ktoformats.feedback import BAD, GOOD
 from ktoformats.plugin.registry import suggest
@@ -101,7 +103,9 @@ def prepare(
     job = _Job(config, assembly, registry, report, rejects_path, progress)
     try:
         if rows is None:
-            table = _build_or_open(resolve(sources), job, cache)
+            paths = resolve(sources)
+            _protect(paths, rejects_path)
+            table = _build_or_open(paths, job, cache)
         else:
             table = job.run(row_blocks(rows, "<rows>"), _sink(config, None), rejects_path)
         view = _choose(views.whole(table), split, config, assembly, stages or Stages(), report)
@@ -155,6 +159,8 @@ def _choose(
             view = stages.balance(view)
         else:
             view = views.balance(view, tolerance=config.label_imbalance_tolerance, seed=config.random_seed)
+        if config.pairwise_sampling_strategy == "balanced":
+            view = views.keep_whole_pairs(view)  # balancing may have torn some
         after = view.counts()
         logger.info("Balanced dataset: %d positive, %d negative samples", after[GOOD], after[BAD])
         _note_balance(report, before, after)
@@ -176,6 +182,12 @@ def _note_balance(report: Report, before: dict[str, int], after: dict[str, int])
         f"balancing dropped {lost} of {sum(before.values())} samples ({before[GOOD]} good, {before[BAD]} bad before; "
         f"{after[GOOD]} good, {after[BAD]} bad after){instead}"
     )
+
+
+def _protect(sources: list[Path], target: Path | None) -> None:
+    """Refuse to write over a source."""
+    if target is not None and target.exists() and any(source.samefile(target) for source in sources):
+        raise ConfigError(f"{target} is a source; rejected records must go somewhere else")
 
 
 def _warn_of_input(report: Report, config: KTODataConfig, table: pa.Table) -> None:
@@ -299,11 +311,15 @@ def _hand_out(rejects: Path, target: Path | None) -> None:
     """Copy the rejects of a cached build to where the user wants them."""
     if target is None or not rejects.exists():
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    shutil.copyfile(rejects, part)
-    part.chmod(0o600)
-    part.replace(target)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(rejects, part)
+        part.chmod(0o600)
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise SourceError("not_writable", str(target), f"cannot be written ({error.strerror})") from error
 
 
 def _key(paths: list[Path], config: KTODataConfig, assembly: Assembly, cache: Cache) -> str:

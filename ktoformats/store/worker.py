@@ -8,11 +8,10 @@ import sys
 
 import orjson
 
-from ktoformats.config.models import KTODataConfig
 from ktoformats.convert.assemble import assemble
 from ktoformats.errors import KtoFormatsError
 from ktoformats.plugin.registry import Registry
-from ktoformats.store.workers import pack_converted, receive, send, unpack_block
+from ktoformats.store.workers import pack_converted, read_greeting, receive, send, unpack_block
 
 
 def main() -> None:
@@ -28,10 +27,13 @@ def main() -> None:
     while (payload := receive(stdin)) is not None:
         try:
             if pipeline is None:
-                pipeline = assemble(KTODataConfig(**orjson.loads(greeting)), Registry()).pipeline
+                pipeline = assemble(read_greeting(greeting), Registry()).pipeline
             head, body = pack_converted(pipeline.convert(unpack_block(payload)))
         except KtoFormatsError as error:
             send(stdout, orjson.dumps({"error": type(error).__name__, "message": str(error)}))
+        except Exception as error:  # noqa: BLE001 - a plugin that breaks its promise in a way nobody foresaw
+            message = f"a plugin failed ({type(error).__name__}: {error})"
+            send(stdout, orjson.dumps({"error": "PluginContractError", "message": message}))
         else:
             send(stdout, head)
             send(stdout, body)

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import orjson
 import pyarrow as pa
 
+from ktoformats.config.models import KTODataConfig
 from ktoformats.convert.ledger import FileAccount, Reject
 from ktoformats.convert.pipeline import Converted, Pipeline
 from ktoformats.errors import (
@@ -34,8 +35,6 @@ from ktoformats.read.blocks import Block, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from ktoformats.config.models import KTODataConfig
 
 _LENGTH: Final = struct.Struct(">Q")
 _LAST_WORDS_S: Final = 5.0
@@ -58,7 +57,7 @@ def convert_all(
     Raises:
         KTODataError: A worker died; the message names file and lines.
     """
-    if config.preprocessing_num_workers == 1 or pipeline.in_process:
+    if config.preprocessing_num_workers == 1 or pipeline.in_process or read_greeting(greeting(config)) != config:
         for block in stream:
             yield pipeline.convert(block), _end(block)
     else:
@@ -119,7 +118,7 @@ class _Child:
         if self._process.stdin is None or self._process.stdout is None:
             raise KTODataError("a worker process has no pipes")
         self._in, self._out = self._process.stdin, self._process.stdout
-        self._greeting: bytes | None = config.model_dump_json(exclude_unset=True).encode()
+        self._greeting: bytes | None = greeting(config)
 
     def convert(self, block: Block) -> Converted:
         try:
@@ -164,6 +163,18 @@ _ERRORS: Final[dict[str, type[KtoFormatsError]]] = {
     for kind in (AmbiguousFormatError, ConfigError, PluginContractError, PluginLoadError, PluginNotFoundError)
 }
 """What a worker's error is raised as here; anything else is a KTODataError."""
+
+
+def greeting(config: KTODataConfig) -> bytes:
+    """A configuration as a worker is told it: every value that somebody set, or changed without setting it."""
+    fields = type(config).model_fields
+    changed = {name for name, value in config if value != fields[name].get_default(call_default_factory=True)}
+    return orjson.dumps(config.model_dump(mode="json", include=set(config.model_fields_set | changed)), default=str)
+
+
+def read_greeting(payload: bytes) -> KTODataConfig:
+    """The configuration that `greeting` told; what nobody set is left to its default."""
+    return KTODataConfig(**orjson.loads(payload))
 
 
 def send(stream: IO[bytes], payload: bytes) -> None:

@@ -79,7 +79,9 @@ class KTODataset(Dataset[dict[str, Any]]):
 
     def select(self, indices: Any) -> KTODataset:
         """The dataset of these positions, in this order."""
-        return KTODataset(self._view, self._rows[np.asarray(indices, np.int64)])
+        chosen = np.asarray(indices)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
+        return KTODataset(self._view, self._rows[chosen])
 
     def _samples(self, rows: np.ndarray) -> list[dict[str, Any]]:
         samples = list(to_samples(take(self._view.table, rows)))

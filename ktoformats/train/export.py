@@ -6,6 +6,7 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 import pyarrow as pa
 import yaml
 
@@ -105,7 +106,12 @@ def _write(exporter: Exporter, name: str, batches: Batches, part: Path) -> Mappi
         raise PluginContractError(message, kind="exporter", plugin=name) from error
     if not part.is_file():
         raise PluginContractError(f"exporter {name!r} wrote nothing", kind="exporter", plugin=name)
-    return told
+    try:
+        plain: dict[str, Any] = orjson.loads(orjson.dumps(dict(told), default=str))
+    except (TypeError, ValueError) as error:
+        message = f"exporter {name!r} returned {told!r:.60}, expected a mapping of plain values"
+        raise PluginContractError(message, kind="exporter", plugin=name) from error
+    return plain
 
 
 def manifest_of(report: Report, **facts: Any) -> dict[str, Any]:

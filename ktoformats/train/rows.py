@@ -114,7 +114,9 @@ def _tool_calls(text: str) -> list[dict[str, Any]]:
         return [{"type": "function", "function": {"name": "", "arguments": text}}]
     result = []
     for call in calls if isinstance(calls, list) else [calls]:
-        function = call.get("function", call) if isinstance(call, dict) else {"name": str(call)}
+        function = call.get("function", call) if isinstance(call, dict) else call
+        if not isinstance(function, dict):
+            function = {"name": "" if function is None else str(function)}
         arguments = function.get("arguments", "")
         result.append(
             {

@@ -321,3 +321,40 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert reader.stdout
     assert "Traceback" not in stderr
     assert "Broken" not in stderr
+
+
+def test_nothing_is_written_over_a_source_or_twice(
+    run: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = lines([GOOD, BAD, b"oops"])
+    before = source.read_bytes()
+    done = run("convert", source, "-o", "x.jsonl", "--rejects", source)
+    assert done.returncode == 2
+    assert "is also a source" in done.stderr
+    assert source.read_bytes() == before
+    done = run("convert", source, "-o", "x.jsonl", "--rejects", "x.jsonl")
+    assert "would be written twice" in done.stderr
+    assert left(tmp_path) == set()
+
+
+def test_devices_and_pipes_are_not_replaced(
+    run: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "real.jsonl").write_text("old")
+    (tmp_path / "link.jsonl").symlink_to("real.jsonl")
+    source = lines([GOOD, BAD])
+    assert run("convert", source, "-o", "pipe").returncode == 2
+    assert (tmp_path / "pipe").is_fifo()
+    assert run("convert", source, "-o", "link.jsonl").returncode == 0
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert len((tmp_path / "real.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "setting", ["{1: 2}", "{rating: {1: 2, 3: 4}}", "{stars: 5}", "!!bool foo", "{rating: {low: .inf}}"]
+)
+def test_odd_settings_are_usage_errors(run: Callable[..., Any], lines: Callable[..., Path], setting: str) -> None:
+    done = run("convert", lines([GOOD, BAD]), "-o", "x.jsonl", "--set", f"scales={setting}")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")

@@ -121,7 +121,7 @@ def test_from_yaml(tmp_path: Path) -> None:
         ("data: {keep: [a], keep: [b]}\n", "key 'keep' stands twice"),
         ("data: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
         ("- 1\n", "expected `key: value` lines at the top, got list"),
-        ("1: 2\n", "expected `key: value` lines at the top"),
+        ("1: 2\n", "line 1, column 1: key '1' is no text"),
         ("x: " + "[" * 30 + "]" * 30, "more than 20 levels"),
         ("x: [" + "1," * 20_000 + "1]", "more than 20 levels or 10000 values"),
         ("x: 2026-13-45\n", "month must be in"),

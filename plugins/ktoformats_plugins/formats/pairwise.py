@@ -16,6 +16,7 @@ from ktoformats import (
     Row,
     Shape,
     answer_of,
+    as_json,
     claim_of,
     hookimpl,
     read_messages,
@@ -64,18 +65,22 @@ def _starts_with_user(value: list[Any]) -> bool:
 
 def _conversation(value: list[Any], field: str, context: Context | None, row: Row) -> Response:
     """A whole conversation that ends in the answer; beside a prompt it must repeat that prompt."""
-    system, turns = read_messages(value, field)
-    answer = answer_of((system, turns), field)
+    answer = answer_of(read_messages(value, field), field, as_json(row.get(row.columns.tools)))
     own = answer.context
-    if context is not None and own is not None:
+    if own is None:
+        return answer
+    system = row.text(row.columns.system) if row.get(row.columns.system) is not None else ""
+    if system and own.system and own.system != system:
+        raise RecordError(
+            "prompt_mismatch", f"its system message differs from column {row.columns.system!r}", field=field
+        )
+    own = own._replace(system=own.system or system)
+    if context is not None:
         if own.prompt != context.prompt:
             raise RecordError(
-                "prompt_mismatch",
-                f"its last user turn differs from column {row.columns.prompt!r}",
-                field=field,
+                "prompt_mismatch", f"its last user turn differs from column {row.columns.prompt!r}", field=field
             )
-        if context.system and not own.system:
-            own = own._replace(system=context.system)
+        own = own if own.conversation else context._replace(system=own.system or context.system)
     return answer._replace(context=own)
 
 
