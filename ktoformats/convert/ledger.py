@@ -10,7 +10,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-_VALUES_REMEMBERED: Final = 50
+_VALUES_REMEMBERED: Final = 10_000
+"""Distinct unreadable values counted for each file: enough for every honest file, bounded for the others."""
+_VALUES_TOLD: Final = 50
 _COUNTERS: Final = (
     "without_verdict",
     "rejected",
@@ -69,7 +71,7 @@ class FileAccount:
     notices: Counter[str] = field(default_factory=Counter)
     """Changes and repairs worth knowing, such as a byte order mark skipped."""
     unknown_values: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
-    """(field, value) of verdicts that could not be read: count and first line; at most 50 are kept."""
+    """(field, value) of verdicts that could not be read: count and first line."""
 
     def add(self, other: FileAccount) -> None:
         """Add another part of the same file."""
@@ -93,12 +95,17 @@ class FileAccount:
         """Whether the accounting law holds."""
         return self.lines == (self.blank + self.used + self.without_verdict.total() + self.rejected.total())
 
-    def to_json(self) -> dict[str, Any]:
-        """The account as plain JSON values, counters sorted by count."""
+    def to_json(self, *, whole: bool = False) -> dict[str, Any]:
+        """The account as plain JSON values, counters sorted by count.
+
+        Args:
+            whole: All unreadable values, for another process to go on with; else the 50 most frequent.
+        """
         plain: dict[str, Any] = {name: getattr(self, name) for name in _SUMS}
         for name in _COUNTERS:
             plain[name] = dict(sorted(getattr(self, name).items(), key=lambda pair: (-pair[1], pair[0])))
-        plain["unknown_values"] = [one._asdict() for one in self.unknowns()]
+        values = self.unknowns()
+        plain["unknown_values"] = [one._asdict() for one in (values if whole else values[:_VALUES_TOLD])]
         return plain
 
     @classmethod

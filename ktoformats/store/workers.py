@@ -222,7 +222,7 @@ def pack_converted(converted: Converted) -> tuple[bytes, bytes]:
     """The answer to a block: JSON head, Arrow stream."""
     head: dict[str, Any] = {
         "rejects": [reject._asdict() for reject in converted.rejects],
-        "account": converted.account.to_json(),
+        "account": converted.account.to_json(whole=True),
     }
     return orjson.dumps(head), _stream(converted.batches, SCHEMA)
 

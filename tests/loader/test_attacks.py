@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 RATED = [{"prompt": f"p{n}", "response": "an answer", "rating": n} for n in range(1, 6)]
 
 
+odd_reading: Any = Reading
+
+
 def labels(samples: Any) -> list[str]:
     return [sample["label"] for sample in samples]
 
@@ -76,7 +79,7 @@ def test_a_config_that_was_changed_in_place_reaches_the_workers(lines: Callable[
 
 @pytest.mark.parametrize(
     "reading",
-    [Reading("Good", 1, 1, "x"), Reading("positive", 1, 1, "x"), "good", Reading("good", 1, "high", "x")],
+    [Reading("Good", 1, 1, "x"), Reading("positive", 1, 1, "x"), "good", odd_reading("good", 1, "high", "x")],
     ids=str,
 )
 def test_a_label_plugin_that_says_something_else_is_an_error(reading: Any) -> None:
@@ -232,3 +235,19 @@ def test_a_mask_selects_like_a_mask(load: Callable[..., Any]) -> None:
     _, loader = load(RATED)
     made = loader.load_dataset()
     assert list(made.select(np.array([False, True, False, True]))) == [made[1], made[3]]
+
+
+def test_unreadable_values_are_counted_alike_by_any_number_of_workers(lines: Callable[..., Path]) -> None:
+    rows = [{"prompt": "p" * 900, "response": "r", "label": f"z{i % 97}"} for i in range(4000)]
+    path = lines([{"prompt": "p", "response": "r", "label": i} for i in (0, 1)] + rows)
+    found = []
+    for workers in (1, 3):
+        config = KTODataConfig(
+            train_file=path, preprocessing_num_workers=workers, on_error="skip", min_samples_per_label=0
+        )
+        loader = KTODataLoader(config, enable_cache=False)
+        loader.load_dataset()
+        found.append(loader.report.to_json()["total"]["unknown_values"])
+    assert found[0] == found[1]
+    assert len(found[0]) == 50
+    assert found[0][0] == {"field": "label", "value": "'z0'", "records": 42, "first_line": 3}
