@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ktoformats.errors import KTOLabelError, RecordError
+from ktoformats.errors import RecordError
 from ktoformats.feedback import Context, Message, Response
 from ktoformats.plugin.turns import MAX_TURNS, answer_of, as_json, context_of, read_messages
 
@@ -116,6 +116,9 @@ class Row:
             return self._with_history(value, system, tools)
         if type(value) is not list:
             raise wrong_type(field, value, "a text or a list of messages")
+        if history not in (None, []):
+            message = f"holds messages, and column {self.columns.conversation!r} holds a history; which comes first?"
+            raise RecordError("prompt_mismatch", message, field=field)
         return self._merge_system(context_of(read_messages(value, field), field, tools), system, field)
 
     def _with_history(self, prompt: str, system: str, tools: str) -> Context:
@@ -180,20 +183,6 @@ class Row:
         if type(value[0]) is not dict:
             raise wrong_type(field, value, "a text or messages (objects with role and content)")
         return answer_of(read_messages(value, field), field)
-
-    def verdict(self) -> tuple[str, Any]:
-        """The deciding verdict column and its raw cell, in the order of the specification.
-
-        A later column that a scale could read is a contradiction only for the core to find; here the first
-        column that is not null decides. All null or absent gives the first present column and None.
-        """
-        field = self.first(*self.columns.verdicts)
-        if field is not None:
-            return field, self.record[field]
-        for name in self.columns.verdicts:
-            if name in self.record:
-                return name, None
-        raise KTOLabelError("missing_field", f"expected one of {', '.join(self.columns.verdicts)}")
 
     def _missing(self, field: str) -> RecordError:
         seen = ", ".join(map(repr, list(self.record)[:12])) or "nothing"

@@ -10,25 +10,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow.compute as pc
 
 from ktoformats_plugins.quality._text import LETTERS, Kind, Texts, count_at
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from ktoformats_plugins.quality._text import Counts
 
 MIN_LETTERS: Final = 10
 MIN_ESCAPES: Final = 3
-LOST_CELL: Final = r"^\s*#NAME\?\s*$"
+LOST_CELL: Final = "#NAME?"
 """What a spreadsheet leaves of a text that begins with `=` or `-`."""
 _LAST_ASCII: Final = 0x7F
 _HEX: Final = "0123456789abcdefABCDEF"
 
 
-def damaged(raw: pa.Array, texts: Texts, kinds: Counts) -> NDArray[np.bool_]:
+def damaged(raw: Sequence[str], texts: Texts, kinds: Counts) -> NDArray[np.bool_]:
     r"""Find the texts that are mojibake.
 
     Args:
@@ -52,7 +52,7 @@ def damaged(raw: pa.Array, texts: Texts, kinds: Counts) -> NDArray[np.bool_]:
         | ((arabic >= MIN_LETTERS) & (10 * kinds[Kind.TAH] > 3 * arabic))
         | (100 * kinds[Kind.REPLACEMENT] > texts.chars)
         | (_escapes(texts) >= MIN_ESCAPES)
-        | pc.match_substring_regex(raw, LOST_CELL).to_numpy(zero_copy_only=False)
+        | np.fromiter((text.strip() == LOST_CELL for text in raw), np.bool_, len(raw))
     )
 
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     Hashes = NDArray[np.uint64]
 
-ROWS: Final = 256
-"""Rows measured at once: the arrays stay in cache, and a row number takes the eight bits of a key."""
-_ROW_BITS: Final = 8
+ROWS: Final = 512
+"""Rows measured at once: the arrays stay in cache, and a row number takes nine bits of a key."""
+_ROW_BITS: Final = 9
 
 TRIGRAM: Final = 3
 """Words in a trigram."""
@@ -64,8 +64,8 @@ def read(texts: Texts, words: Words) -> Hashes:
     """The word trigrams of at most `ROWS` texts, sorted by text.
 
     Returns:
-        One key per trigram: eight bits of row number, then 56 bits of hash. Trigrams of different rows never
-        have the same key; two trigrams of one row do by chance once in 7e16.
+        One key per trigram: nine bits of row number, then 55 bits of hash. Trigrams of different rows never
+        have the same key; two trigrams of one row do by chance once in 4e16.
     """
     hashes = _word_hashes(texts, words)
     inside = words.rows[2:] == words.rows[:-2]

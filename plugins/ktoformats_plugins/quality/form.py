@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -19,7 +20,6 @@ from ktoformats_plugins.quality._trigrams import ROWS, TRIGRAM
 if TYPE_CHECKING:
     from typing import Self
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from ktoformats import Plugin
@@ -139,14 +139,18 @@ class Form(Quality):
     def _measure(self, batch: pa.RecordBatch) -> dict[str, Scores]:
         """The parts of at most `ROWS` rows."""
         rows, responses, prompts = batch.num_rows, batch.column("response"), batch.column("prompt")
-        texts, asked = _text.read(_plain(responses)), _text.read(prompts.to_pylist())
+        given = responses.to_pylist()
+        texts, asked = (
+            _text.read([text if is_plain(text) else plain(text) for text in given]),
+            _text.read(prompts.to_pylist()),
+        )
         words, asked_words = _text.split(texts), _text.split(asked)
         kinds, asked_kinds = _text.count_kinds(texts), _text.count_kinds(asked)
         keys, asked_keys = _trigrams.read(texts, words), _trigrams.read(asked, asked_words)
         count = words.per_text
         all_trigrams = np.maximum(count - TRIGRAM + 1, 0)
         arabic, letters = _letters(kinds)
-        finished = _matches(responses, _finished(self.endings))
+        finished = _are_finished(given, responses, self.endings)
         return {
             "repetition": self.repetition.score(
                 all_trigrams - _trigrams.count_distinct(keys, rows),
@@ -170,7 +174,7 @@ class Form(Quality):
             ),
             "truncation": np.where(count >= self.truncation_words, np.where(finished, 1.0, self.unfinished), np.nan),
             "length": np.where(count > 0, self._length(count), np.nan),
-            "mojibake": np.where(damaged(responses, texts, kinds), 0.0, np.nan),
+            "mojibake": np.where(damaged(given, texts, kinds), 0.0, np.nan),
         }
 
     def _length(self, words: Counts) -> Scores:
@@ -206,8 +210,14 @@ def _matches(column: pa.Array, pattern: str) -> Mask:
     return np.asarray(pc.match_substring_regex(column, pattern).to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _plain(responses: pa.Array) -> list[str]:
-    return [text if is_plain(text) else plain(text) for text in responses.to_pylist()]
+def _are_finished(texts: list[str], column: pa.Array, endings: str) -> Mask:
+    """Whether each text ends as a finished one; the last character nearly always tells."""
+    usual = frozenset(endings)
+    finished = np.fromiter((text[-1:] in usual for text in texts), np.bool_, len(texts))
+    others = np.flatnonzero(~finished)
+    if others.size:
+        finished[others] = _matches(column.take(pa.array(others)), _finished(endings))
+    return finished
 
 
 def _letters(kinds: Counts) -> tuple[Counts, Counts]:
