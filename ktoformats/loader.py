@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ktoformats.config.models import BasePreferenceConfig, KTODataConfig
+from ktoformats.config.models import BasePreferenceConfig, KTODataConfig, KTOSpecificConfig
 from ktoformats.convert.assemble import Assembly, assemble
 from ktoformats.errors import ConfigError
 from ktoformats.overrides import Overrides, SpecificationMethods
@@ -146,27 +146,10 @@ class KTODataLoader(SpecificationMethods, PreferenceDataLoader):
     are its override points: a subclass that overrides one decides, for every record. See `ktoformats.overrides`.
     """
 
-    def __init__(
-        self,
-        config: KTODataConfig,
-        tokenizer: Any | None = None,
-        enable_cache: bool = True,  # noqa: FBT001, FBT002 - the specification's signature
-        *,
-        cache_dir: str | PathLike[str] | None = None,
-        cache_compression: bool = False,
-        registry: Registry | None = None,
-        progress: Progress | None = None,
-    ) -> None:
-        super().__init__(
-            config,
-            tokenizer,
-            enable_cache,
-            cache_dir=cache_dir,
-            cache_compression=cache_compression,
-            registry=registry,
-            progress=progress,
-        )
-        self.kto_specific_config = config.kto_specific
+    @property
+    def kto_specific_config(self) -> KTOSpecificConfig:
+        """The parameters of prospect theory."""
+        return self.config.kto_specific
 
     def _make_dataset(self, view: View) -> KTODataset:
         overrides = Overrides.of(self)
