@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
+from hashlib import sha256
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from ktoformats.errors import KTOLabelError, PluginContractError, RecordError
@@ -202,7 +203,7 @@ def _pair(fact: Pair, policy: Policy, labels: LabelReader, outcome: Outcome) -> 
         return
     identity = _pair_identity(good, bad)
     if policy.pair_sides == "random" and good is not None and bad is not None:
-        keep = int.from_bytes(blake2b(f"{policy.seed}:{identity}".encode(), digest_size=1).digest(), "big") & 1
+        keep = sha256(f"{policy.seed}:{identity}".encode()).digest()[0] & 1
         outcome.notices.append("unpaired")
         sides = [sides[keep]]
     for label, field, answer in sides:
@@ -265,12 +266,8 @@ def _without_reasoning(text: str, policy: Policy, outcome: Outcome) -> str:
 
 
 def _pair_identity(good: _Answer | None, bad: _Answer | None) -> str:
-    digest = blake2b(digest_size=8)
-    for answer in (good, bad):
-        for part in (answer[0].system, answer[0].prompt, *answer[1:]) if answer else ():
-            digest.update(part.encode() + b"\0")
-        digest.update(b"\1")
-    return digest.hexdigest()
+    sides = [(answer[0].system, answer[0].prompt, *answer[1:]) if answer else ("\1",) for answer in (good, bad)]
+    return sha256("\0".join(chain(*sides)).encode()).hexdigest()[:16]
 
 
 def _ranked(fact: Ranked, policy: Policy, labels: LabelReader, outcome: Outcome) -> None:  # noqa: ARG001
