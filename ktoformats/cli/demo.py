@@ -30,14 +30,17 @@ def command(*, as_json: bool) -> None:
     with as_file(files("ktoformats.cli") / "demo.jsonl") as path:
         view, report = prepare("demo", str(path), config, assemble(config, registry), registry)
         samples = [sample for batch in Batches(view, view.chosen) for sample in to_samples(batch)]
+    # where the package lies is nobody's business
     for sample in samples:
         sample["source"] = "demo.jsonl"
+    report.rejects[:] = [reject._replace(source="demo.jsonl") for reject in report.rejects]
+    report.warnings[:] = [warning.replace(str(path), "demo.jsonl") for warning in report.warnings]
+    report.ledger.files["demo.jsonl"] = report.ledger.files.pop(str(path))
     if as_json:
         output.print_json({"samples": samples, "report": report.to_json()})
         return
     sample_table(f"{len(samples)} samples for KTO, from five formats", samples)
     closing_table(report)
-    report.rejects[:] = [reject._replace(source="demo.jsonl") for reject in report.rejects]
     rejects_shown(report)
     closing_notes(report)
     output.say("next: ktoformats inspect YOUR_FILE, then: ktoformats convert YOUR_FILE -o train.jsonl", style="bold")
