@@ -52,7 +52,7 @@ from ktoformats.read.rows import blocks_of_rows
 from ktoformats.read.sources import resolve
 from ktoformats.store import view as views
 from ktoformats.store.prepare import Cache, Stages, sources_of
-from ktoformats.train.rows import Turns, to_samples
+from ktoformats.train.rows import to_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -797,4 +797,4 @@ class _ScalarFilter(Filter):
         yield Dropped(self.reason, np.array(mask, bool))
 
 
-__all__ = ["METHODS", "Overrides", "SpecificationMethods", "Turns"]
+__all__ = ["METHODS", "Overrides", "SpecificationMethods"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -81,11 +81,3 @@ def schema(*, as_json: bool) -> None:
     for failure in failures:
         output.warn(failure)
     output.print_json(made)
-
-
-def starter_values() -> dict[str, Any]:
-    """The starter file's values, for tests and documentation."""
-    from ktoformats.config.files import parse_yaml
-
-    values: dict[str, Any] = parse_yaml(STARTER, "starter")
-    return values

@@ -12,6 +12,8 @@ import os
 import shutil
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FORMAT: Final = 1
+_ABANDONED_S: Final = 24 * 3600.0
 MANIFEST: Final = "manifest.json"
 REJECTS: Final = "rejects.jsonl"
 
@@ -106,12 +109,21 @@ class Entry:
             owner = self._root.stat().st_uid
             if owner not in (os.geteuid(), 0):
                 raise SourceError("cache_not_own", str(self._root), "the cache folder belongs to another user")
+            self._sweep()
             return Path(tempfile.mkdtemp(prefix=".building-", dir=self._root))
         except OSError as error:
             if isinstance(error, SourceError):
                 raise
             message = f"the cache folder cannot be written ({error.strerror}); set cache_dir or enable_cache=False"
             raise SourceError("cache_not_writable", str(self._root), message) from error
+
+    def _sweep(self) -> None:
+        """Remove what builds that were killed left behind: folders in which nothing was written for a day."""
+        for folder in self._root.glob(".building-*"):
+            with suppress(OSError):  # another process may sweep, too
+                newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+                if time.time() - newest > _ABANDONED_S:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, built: Path, report: dict[str, Any]) -> None:
         """Seal a finished build and move it to its place; another process may have been first."""

@@ -116,6 +116,10 @@ def prepare(
     except (KTODataError, KTOLabelError) as error:
         error.report = report
         raise
+    except OSError as error:  # a full disk, a quota, a folder that went away
+        place = str(error.filename or (cache.folder if cache else "the temporary folder"))
+        message = f"the samples cannot be written ({error.strerror or error}); nothing was published"
+        raise SourceError("not_writable", place, message) from error
     for text in (*report.notes, *report.warnings):
         logger.warning("%s", text)
     registry.tell("ktoformats_dataset_built", split=split, report=report.to_json())

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from ktoformats.feedback import BAD, GOOD
 
 if TYPE_CHECKING:
-    from collections import Counter
-
     from ktoformats.convert.ledger import FileAccount, Ledger, Reject
     from ktoformats.store.view import DropCounts
 
@@ -124,10 +122,6 @@ class Report:
             lines.append(f"dropped by {stage}: " + "; ".join(counted))
         lines.append(f"kept: {self.kept[GOOD]} good, {self.kept[BAD]} bad")
         return "\n".join([*lines, *self.notes, *self.warnings])
-
-    def rejected_by_reason(self) -> Counter[str]:
-        """Rejected records by reason code."""
-        return self.total.rejected
 
 
 def loss_weights(good: int, bad: int) -> dict[str, float] | None:

@@ -35,7 +35,6 @@ class Sink:
         buffered: int = ROWS_PER_BATCH,
         compression: bool = False,
     ) -> None:
-        self._folder = folder
         self._limit = in_memory
         self._buffered = buffered
         self._options = pa.ipc.IpcWriteOptions(compression="zstd" if compression else None)

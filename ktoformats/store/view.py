@@ -70,11 +70,6 @@ class View:
         keys: Array = sample_keys(self.table, self.occurrence)[self.chosen]
         return keys
 
-    def groups(self) -> Array:
-        """uint64 per chosen row: the hash of its group."""
-        groups: Array = hex_column(self.table.column("group"))[self.chosen]
-        return groups
-
 
 def take(table: pa.Table, rows: Array) -> pa.Table:
     """Some rows of a table, in this order; consecutive ones are not copied."""

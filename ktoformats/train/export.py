@@ -127,5 +127,8 @@ def manifest_of(report: Report, **facts: Any) -> dict[str, Any]:
 def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     """Write a manifest as YAML, in one step."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(yaml.safe_dump(dict(manifest), allow_unicode=True, sort_keys=False), encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text(yaml.safe_dump(dict(manifest), allow_unicode=True, sort_keys=False), encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

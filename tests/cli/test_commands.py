@@ -358,3 +358,21 @@ def test_odd_settings_are_usage_errors(run: Callable[..., Any], lines: Callable[
     done = run("convert", lines([GOOD, BAD]), "-o", "x.jsonl", "--set", f"scales={setting}")
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: ")
+
+
+def test_a_full_disk_is_an_error_that_says_so(lines: Callable[..., Path], tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk; nothing is published and nothing is left half-written."""
+    source = lines([{**(GOOD if i % 2 else BAD), "prompt": f"p{i} " + "x" * 900} for i in range(2000)])
+    work = tmp_path / "work"
+    work.mkdir()
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    for extra in ([], ["--no-cache"]):
+        done = subprocess.run(
+            ["prlimit", "--fsize=200000", *COMMAND, "convert", str(source), "-o", "x.jsonl", *extra],
+            cwd=work, env=env, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1, done.stderr
+        assert "cannot be written (File too large)" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not [p for p in work.iterdir() if p.name.startswith((".", "x.jsonl"))]
+    assert [p for p in (tmp_path / "cache").rglob("*") if p.is_file()] == []

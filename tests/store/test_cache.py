@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -168,3 +169,17 @@ def test_a_folder_of_someone_else_is_refused(
     )
     with pytest.raises(SourceError, match="belongs to another user"):
         load(lines(RECORDS))
+
+
+def test_what_a_killed_build_left_is_swept_after_a_day(
+    load: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path
+) -> None:
+    for name, age in ((".building-old", 25 * 3600), (".building-new", 3600)):
+        folder = tmp_path / "cache" / name
+        folder.mkdir(parents=True)
+        (folder / "samples.arrow").write_bytes(b"x")
+        then = time.time() - age
+        os.utime(folder / "samples.arrow", (then, then))
+        os.utime(folder, (then, then))
+    load(lines(RECORDS))
+    assert {p.name for p in (tmp_path / "cache").glob(".building-*")} == {".building-new"}
