@@ -51,7 +51,8 @@ class View:
         Counted among the chosen rows alone: a repeat that was dropped does not rename the one that stays.
         """
         numbers = np.zeros(len(self.table), np.int32)
-        numbers[self.chosen] = _repeats(hex_column(self.table.column("id"))[self.chosen])
+        pairs = self.table.column("pair").take(pa.array(self.chosen))
+        numbers[self.chosen] = _repeats(hex_column(self.table.column("id"))[self.chosen], pairs)
         return numbers
 
     @property
@@ -111,9 +112,19 @@ def mix(values: Array, seed: int) -> Array:
         return mixed
 
 
-def _repeats(keys: Array) -> Array:
-    """int32 per key: how many equal ones stand before it."""
+def _repeats(keys: Array, pairs: pa.ChunkedArray) -> Array:
+    """int32 per key: its number among the equal ones.
+
+    Equal samples of different pairs are told apart by their pair and not by their place, so that the choice
+    between them is the same for any order; those of one pair are interchangeable.
+    """
     order = np.argsort(keys, kind="stable")
+    same = keys[order][1:] == keys[order][:-1]
+    repeated = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    if repeated.size:
+        rows = order[repeated]
+        names = np.array(pairs.take(pa.array(rows)).to_pylist())
+        order[repeated] = rows[np.lexsort((names, keys[rows]))]
     ordered = keys[order]
     fresh = np.ones(len(keys), bool)
     fresh[1:] = ordered[1:] != ordered[:-1]

@@ -251,3 +251,14 @@ def test_unreadable_values_are_counted_alike_by_any_number_of_workers(lines: Cal
     assert found[0] == found[1]
     assert len(found[0]) == 50
     assert found[0][0] == {"field": "label", "value": "'z0'", "records": 42, "first_line": 3}
+
+
+def test_the_choice_between_a_pairs_side_and_its_repeat_does_not_hang_on_order(load: Callable[..., Any]) -> None:
+    pairs = [{"prompt": f"q{i}", "chosen": "a", "rejected": "b"} for i in range(20)]
+    singles = [{"prompt": f"q{i}", "response": "a", "label": 1} for i in range(20)]
+    options = {"balance_labels": True, "label_imbalance_tolerance": 0.0, "pairwise_sampling_strategy": "balanced"}
+    found = []
+    for records in ([*pairs, *singles], [*singles, *pairs], [*pairs, *singles][::-1]):
+        samples, _ = load(records, **options)
+        found.append(sorted((s["id"], s["label"], s["preference_type"]) for s in samples))
+    assert found[0] == found[1] == found[2]
