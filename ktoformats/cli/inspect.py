@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import click
@@ -172,7 +173,7 @@ def _tried(asked: list[NamedFormat], shape: Shape) -> tuple[list[NamedFormat], l
 def _not_read(shape: Shape, claims: list[dict[str, Any]]) -> list[str]:
     """Columns that neither the best claim counts on nor any format knows by name."""
     columns = shape.columns
-    known = {name for name in columns if isinstance(name, str)} | set(columns.kept)
+    known = {name for name in asdict(columns).values() if isinstance(name, str)} | set(columns.kept)
     known |= set(claims[0]["columns"]) if claims else set()
     return [column for column in shape.kinds if column not in known]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -174,7 +175,7 @@ class BasePreferenceConfig(Section):
 
     def columns(self) -> Columns:
         """The column names, as plugins see them."""
-        names = {name: getattr(self, f"{name}_column", None) for name in Columns._fields if name != "kept"}
+        names = {one.name: getattr(self, f"{one.name}_column", None) for one in fields(Columns)}
         return Columns(**{name: column for name, column in names.items() if column}, kept=tuple(self.keep))
 
 

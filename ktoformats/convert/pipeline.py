@@ -7,15 +7,17 @@ and one append; everything after works on columns.
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
-from ktoformats.convert.identity import groups, sample_ids
+from ktoformats.convert.encode import Made, encode
 from ktoformats.convert.ledger import FileAccount, Reject
-from ktoformats.convert.policy import Candidate, Outcome, decide
+from ktoformats.convert.policy import Outcome, decide
 from ktoformats.errors import (
     AmbiguousFormatError,
     KtoFormatsError,
@@ -23,7 +25,7 @@ from ktoformats.errors import (
     PluginContractError,
     RecordError,
 )
-from ktoformats.feedback import METHOD, SCHEMA, Context
+from ktoformats.feedback import SCHEMA, Pair
 from ktoformats.plugin.row import Row
 from ktoformats.read.parse import parse
 
@@ -41,9 +43,6 @@ BATCH_ROWS: Final = 512
 """Samples scored at once: few enough to stay in the processor's cache."""
 UNDEFINED_QUALITY: Final = 0.5
 _HEAD: Final = 200
-_POSITION: Final = {name: number for number, name in enumerate(SCHEMA.names)}
-_LATER: Final = frozenset({"id", "group"})
-"""Columns that hold something else until the batch is encoded."""
 
 
 def _dumps(value: Any) -> bytes:
@@ -109,9 +108,18 @@ class Pipeline:
         run.account.notices.update(block.notices)
         for fault in block.faults:
             run.reject(fault.line, fault.offset, RecordError(fault.reason, fault.message), fault.head)
-        for line, offset, raw in zip(block.lines, block.offsets, block.records, strict=True):
+        with _collector_paused():
+            self._decide_all(block, run)
+            batches = list(self._batches(run))
+        return Converted(batches, run.rejects, run.account)
+
+    def _decide_all(self, block: Block, run: _Run) -> None:
+        # all records are parsed before the first is looked at: each loop then stays in the processor's caches
+        records = [_parsed(raw) for raw in block.records]
+        for line, offset, raw, record in zip(block.lines, block.offsets, block.records, records, strict=True):
             try:
-                record = parse(raw) if type(raw) is bytes else raw
+                if type(record) is _Unreadable:
+                    raise record.error
                 found = self.detector.find(record)
                 row = Row(record, self.columns)
                 outcome = self._outcome(found, row)
@@ -123,7 +131,6 @@ class Pipeline:
                 raise AmbiguousFormatError(f"{block.source}:{line}: {error}") from None
             else:
                 self._enter(run, outcome, found, row, line, offset, raw)
-        return Converted(list(self._batches(run)), run.rejects, run.account)
 
     def _outcome(self, found: NamedFormat, row: Row) -> Outcome:
         try:
@@ -149,7 +156,7 @@ class Pipeline:
                 account.candidates_unjudged.update(outcome.unjudged)
             kept = _kept(row, self.columns.kept) if self.columns.kept else ""
             for candidate in outcome.candidates:
-                run.rows.append(_sample(candidate, found.name, run.source, line, kept))
+                run.made.append(Made(candidate, found.name, line, kept))
         elif outcome.lost:
             run.reject(line, offset, outcome.lost[0], raw)
             return
@@ -159,43 +166,39 @@ class Pipeline:
             account.notices.update(outcome.notices)
 
     def _batches(self, run: _Run) -> Iterator[pa.RecordBatch]:
-        for start in range(0, len(run.rows), BATCH_ROWS):
-            yield self._batch(run.rows[start : start + BATCH_ROWS], run.account)
+        start, total = 0, len(run.made)
+        while start < total:
+            stop = min(start + BATCH_ROWS, total)
+            if stop < total and _are_one_pair(run.made[stop - 1], run.made[stop]):
+                stop -= 1
+            yield self._batch(run.made[start:stop], run)
+            start = stop
 
-    def _batch(self, rows: list[tuple[Any, ...]], account: FileAccount) -> pa.RecordBatch:
-        values = list(zip(*rows, strict=True))
-        columns = [
-            None if name in _LATER else _column(values[number], SCHEMA.field(number).type)
-            for name, number in _POSITION.items()
-        ]
-        prompts, responses = columns[_POSITION["prompt"]], columns[_POSITION["response"]]
-        ids = sample_ids(prompts, responses, values[_POSITION["label"]], values[_POSITION["id"]])
-        columns[_POSITION["id"]] = pa.array(ids)
-        columns[_POSITION["group"]] = pa.array(groups(prompts, values[_POSITION["group"]]))
-        batch = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
-        quality = scored(self.quality, batch, finite=False)
+    def _batch(self, made: list[Made], run: _Run) -> pa.RecordBatch:
+        columns = encode(made, run.source)
+        zeros = pa.repeat(pa.scalar(0.0), len(made))
+        columns["response_quality"] = columns["utility_score"] = zeros
+        quality = scored(self.quality, _in_order(columns), finite=False)
         undefined = np.isnan(quality)
         if undefined.any():
             quality = np.where(undefined, UNDEFINED_QUALITY, quality)
-            account.notices["quality_undefined"] += int(undefined.sum())
-            columns[_POSITION["flags"]] = _flagged(rows, undefined)
+            run.account.notices["quality_undefined"] += int(undefined.sum())
+            columns["flags"] = _flagged(columns["flags"], undefined)
         if ((quality < 0) | (quality > 1)).any():
             raise PluginContractError(f"{type(self.quality).__name__}.score returned values outside [0, 1]")
-        columns[_POSITION["response_quality"]] = pa.array(quality)
-        batch = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
-        utility = scored(self.utility, batch, finite=True)
-        columns[_POSITION["utility_score"]] = pa.array(utility)
-        return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+        columns["response_quality"] = pa.array(quality)
+        columns["utility_score"] = pa.array(scored(self.utility, _in_order(columns), finite=True))
+        return _in_order(columns)
 
 
 class _Run:
     """What one block accumulates."""
 
-    __slots__ = ("account", "rejects", "rows", "source")
+    __slots__ = ("account", "made", "rejects", "source")
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.rows: list[tuple[Any, ...]] = []
+        self.made: list[Made] = []
         self.rejects: list[Reject] = []
         self.account = FileAccount()
 
@@ -204,6 +207,37 @@ class _Run:
         if isinstance(error, KTOLabelError) and error.reason in ("label_unrecognised", "out_of_scale"):
             self.account.note_unknown(error.field, error.seen or error.message[:_HEAD], line)
         self.rejects.append(Reject(self.source, line, offset, error.reason, error.field, error.message, _head(raw)))
+
+
+class _Unreadable(NamedTuple):
+    """Stands in the place of a record that could not be parsed."""
+
+    error: RecordError
+
+
+def _parsed(raw: Any) -> Any:
+    if type(raw) is not bytes:
+        return raw
+    try:
+        return parse(raw)
+    except RecordError as error:
+        return _Unreadable(error)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No cyclic garbage collection meanwhile.
+
+    A block's records are many small containers without cycles: looking through them again and again costs
+    about a tenth of the time and finds nothing.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _head(raw: Any) -> str:
@@ -215,83 +249,21 @@ def _head(raw: Any) -> str:
     return bytes(raw[:_HEAD]).decode("utf-8", "replace")
 
 
-def _sample(one: Candidate, format_name: str, source: str, line: int, kept: str) -> tuple[Any, ...]:
-    """One row of SCHEMA; id and group (here: what they hash beside the texts), quality and utility come per batch."""
-    context = one.context
-    return (
-        _extra(context, one),
-        context.prompt,
-        one.text,
-        one.label,
-        context.system,
-        context.conversation,
-        context.tools,
-        one.tool_calls,
-        one.reasoning,
-        METHOD,
-        one.preference_type,
-        format_name,
-        0.0,
-        0.0,
-        1.0,
-        _first_turn(context) if context.conversation else b"",
-        source,
-        line,
-        kept,
-        type(one.fact).__name__.lower(),
-        one.field,
-        _cell(one.cell),
-        one.scale,
-        one.position,
-        one.rank,
-        one.pair,
-        ",".join(one.flags),
-    )
-
-
-def _extra(context: Context, one: Candidate) -> bytes:
-    """What belongs to a sample's identity beside prompt, response and label; empty for most."""
-    if not (context.conversation or context.system or context.tools or one.tool_calls or one.reasoning):
-        return b""
-    turns = [tuple(turn) for turn in context.conversation]
-    return _dumps((context.system, turns, context.tools, one.tool_calls, one.reasoning))
-
-
-def _first_turn(context: Context) -> bytes:
-    """The first user turn of a conversation; empty where the prompt is the first."""
-    return next((turn.content.encode() for turn in context.conversation if turn.role == "user"), b"")
-
-
-def _column(values: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
-    """An Arrow array; most columns of a batch hold one value, and repeating it is much cheaper than reading each."""
-    first = values[0]
-    if values.count(first) == len(values):
-        return pa.repeat(pa.scalar(first, kind), len(values))
-    return pa.array(values, kind)
-
-
 def _kept(row: Row, columns: tuple[str, ...]) -> str:
     return _dumps({name: row.record.get(name) for name in columns}).decode()
 
 
-def _cell(cell: Any) -> str:
-    if cell is None:
-        return ""
-    try:
-        return _dumps(cell).decode()
-    except TypeError:
-        return repr(cell)
+def _are_one_pair(one: Made, other: Made) -> bool:
+    return one.candidate.fact is other.candidate.fact and type(one.candidate.fact) is Pair
 
 
-def _flagged(rows: list[tuple[Any, ...]], undefined: np.ndarray) -> pa.Array:
-    at = _POSITION["flags"]
-    return pa.array(
-        [
-            ",".join(filter(None, (row[at], "quality_undefined" if flag else "")))
-            for row, flag in zip(rows, undefined, strict=True)
-        ],
-        type=SCHEMA.field("flags").type,
-    )
+def _in_order(columns: dict[str, pa.Array]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def _flagged(flags: pa.Array, undefined: np.ndarray) -> pa.Array:
+    told = zip(flags.to_pylist(), undefined, strict=True)
+    return pa.array([",".join(filter(None, (flag, "quality_undefined" if is_so else ""))) for flag, is_so in told])
 
 
 def scored(plugin: Quality | Utility, batch: pa.RecordBatch, *, finite: bool) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import sha256
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -81,14 +82,14 @@ class Candidate(NamedTuple):
     scale: str = ""
     position: float | None = None
     rank: float | None = None
-    pair: str = ""
     flags: tuple[str, ...] = ()
 
-    @property
-    def preference_type(self) -> str:
-        """The specification's name for where this label comes from."""
-        own = self.fact.preference_type if isinstance(self.fact, Judged) else ""
-        return own or PREFERENCE_TYPES[type(self.fact)][self.label == BAD]
+
+def preference_type(fact: Fact, label: str) -> str:
+    """The specification's name for where a label comes from."""
+    if type(fact) is Judged and fact.preference_type:
+        return fact.preference_type
+    return PREFERENCE_TYPES[type(fact)][label == BAD]
 
 
 class Outcome:
@@ -123,7 +124,7 @@ def decide(facts: Iterable[Fact], policy: Policy, labels: LabelReader) -> Outcom
         if rule is None:
             raise PluginContractError(f"facts() yielded {fact!r:.60}, expected one of {_FACT_NAMES}", kind="format")
         rule(fact, policy, labels, outcome)
-    if len(outcome.candidates) > 1:
+    if len(outcome.candidates) > 1 and not _all_differ(outcome.candidates):
         _drop_repeats(outcome)
     return outcome
 
@@ -177,7 +178,7 @@ def _add_verdict(fact: Judged | Rated, cell: Any, verdict: Verdict, policy: Poli
     outcome.candidates.append(
         Candidate(
             *(context, text, reasoning, calls, verdict.label, fact, fact.field, cell),
-            *(verdict.scale, verdict.position, None, "", verdict.flags),
+            *(verdict.scale, verdict.position, None, verdict.flags),
         )
     )
 
@@ -201,20 +202,17 @@ def _pair(fact: Pair, policy: Policy, labels: LabelReader, outcome: Outcome) -> 
             RecordError("prompt_mismatch", "the two sides answer different prompts", field="rejected")
         )
         return
-    identity = _pair_identity(good, bad)
     if policy.pair_sides == "random" and good is not None and bad is not None:
-        keep = sha256(f"{policy.seed}:{identity}".encode()).digest()[0] & 1
         outcome.notices.append("unpaired")
-        sides = [sides[keep]]
+        sides = [sides[_random_side(good, bad, policy.seed)]]
     for label, field, answer in sides:
         if answer is not None:
             context, text, reasoning, calls = answer
-            outcome.candidates.append(
-                Candidate(context, text, reasoning, calls, label, fact, field, fact.margin, pair=identity)
-            )
+            outcome.candidates.append(Candidate(context, text, reasoning, calls, label, fact, field, fact.margin))
 
 
 _Answer = tuple[Context, str, str, str]
+_Places = tuple[tuple[int, int], ...]
 
 
 def _side(
@@ -265,9 +263,11 @@ def _without_reasoning(text: str, policy: Policy, outcome: Outcome) -> str:
     return stripped
 
 
-def _pair_identity(good: _Answer | None, bad: _Answer | None) -> str:
-    sides = [(answer[0].system, answer[0].prompt, *answer[1:]) if answer else ("\1",) for answer in (good, bad)]
-    return sha256("\0".join(chain(*sides)).encode()).hexdigest()[:16]
+def _random_side(good: _Answer, bad: _Answer, seed: int) -> int:
+    """0 or 1, by a hash of the seed and the pair's content alone."""
+    sides = [(answer[0].system, answer[0].prompt, *answer[1:]) for answer in (good, bad)]
+    content = "\0".join(chain([str(seed)], *sides))
+    return sha256(content.encode()).digest()[0] & 1
 
 
 def _ranked(fact: Ranked, policy: Policy, labels: LabelReader, outcome: Outcome) -> None:  # noqa: ARG001
@@ -284,21 +284,24 @@ def _ranked(fact: Ranked, policy: Policy, labels: LabelReader, outcome: Outcome)
         return
     answers = [(place, _side(fact.context, fact.responses[index], policy, outcome), index) for place, index in order]
     living = [(place, answer, index) for place, answer, index in answers if answer is not None]
-    for label, chosen in zip((GOOD, BAD), _choose([place for place, _, _ in living], policy), strict=True):
+    sides = _choose(
+        tuple([place for place, _, _ in living]), policy.ranking, policy.ranking_good_to, policy.ranking_bad_from
+    )
+    for label, chosen in zip((GOOD, BAD), sides, strict=True):
         for number in chosen:
             place, answer, index = living[number]
             context, text, reasoning, calls = answer
             outcome.candidates.append(
                 Candidate(
                     *(context, text, reasoning, calls, label, fact, fact.field, fact.ranks[index]),
-                    rank=float(place),
+                    *("", None, float(place)),
                 )
             )
     outcome.unjudged += ["middle_rank"] * (len(living) - len(outcome.candidates))
     _drop_equal_opposites(outcome)
 
 
-def _places(fact: Ranked, policy: Policy) -> list[tuple[int, int]]:
+def _places(fact: Ranked, policy: Policy) -> _Places:
     """(place, index) of every response, best first; places count from 1."""
     if len(fact.ranks) != len(fact.responses):
         raise RecordError(
@@ -306,23 +309,28 @@ def _places(fact: Ranked, policy: Policy) -> list[tuple[int, int]]:
             f"{len(fact.ranks)} ranks for {len(fact.responses)} responses",
             field=fact.field,
         )
-    ranks = [_exact(rank, fact.field) for rank in fact.ranks]
-    distinct = sorted(set(ranks), reverse=fact.best == "high")
+    ranks = tuple([rank if type(rank) is int else _exact(rank, fact.field) for rank in fact.ranks])
+    found = _places_of(ranks, fact.best, policy.ranking_ties)
+    if isinstance(found, str):
+        raise RecordError("bad_ranking", f"ranks {fact.ranks!r:.60} {found}", field=fact.field)
+    return found
+
+
+@lru_cache(maxsize=10_000)
+def _places_of(ranks: tuple[int, ...], best: str, ties: str) -> _Places | str:
+    """The places, or what is wrong with the ranks; remembered, for a data set holds few different rankings."""
+    distinct = sorted(set(ranks), reverse=best == "high")
     if len(distinct) == 1:
-        return [(1, index) for index in range(len(ranks))]
-    if len(distinct) != len(ranks) and policy.ranking_ties == "reject":
-        raise RecordError(
-            "bad_ranking", f"ranks {fact.ranks!r:.60} hold ties; ranking_ties: allow reads them", field=fact.field
-        )
+        return tuple((1, index) for index in range(len(ranks)))
+    if len(distinct) != len(ranks) and ties == "reject":
+        return "hold ties; ranking_ties: allow reads them"
     if ranks and not _are_ranks(ranks):
-        raise RecordError(
-            "bad_ranking", f"ranks {fact.ranks!r:.60} are no permutation of 0..n-1 or 1..n", field=fact.field
-        )
+        return "are no permutation of 0..n-1 or 1..n"
     place_of = {rank: place for place, rank in enumerate(distinct, start=1)}
-    return sorted((place_of[rank], index) for index, rank in enumerate(ranks))
+    return tuple(sorted((place_of[rank], index) for index, rank in enumerate(ranks)))
 
 
-def _are_ranks(ranks: list[int]) -> bool:
+def _are_ranks(ranks: Sequence[int]) -> bool:
     """Whether these count from 0 or 1: all different, or with ties as 1, 1, 2 or 1, 1, 3 or 1, 3, 3 would have it.
 
     Anything else, such as 9, 9, 3, is a list of scores.
@@ -349,21 +357,24 @@ def _exact(rank: Any, field: str) -> int:
     raise RecordError("bad_ranking", f"rank {rank!r:.40} is no whole number", field=field)
 
 
-def _choose(places: Sequence[int], policy: Policy) -> tuple[list[int], list[int]]:
+@lru_cache(maxsize=10_000)
+def _choose(
+    places: tuple[int, ...], strategy: str, good_to: int, bad_from: int | None
+) -> tuple[list[int], list[int]]:
     """Which of the answers, sorted by place, are good and which bad."""
     count = len(places)
-    if policy.ranking == "threshold":
-        bad_from = policy.ranking_bad_from or policy.ranking_good_to + 1
+    if strategy == "threshold":
+        bad_from = bad_from or good_to + 1
         return (
-            [i for i in range(count) if places[i] <= policy.ranking_good_to],
+            [i for i in range(count) if places[i] <= good_to],
             [i for i in range(count) if places[i] >= bad_from],
         )
     if count < 2 or places[0] == places[-1]:  # noqa: PLR2004 - a preference needs two places
         return [], []
     best = [i for i in range(count) if places[i] == places[0]]
-    if policy.ranking == "best_rest":
+    if strategy == "best_rest":
         return best, [i for i in range(count) if places[i] != places[0]]
-    if policy.ranking == "best_worst":
+    if strategy == "best_worst":
         return best, [i for i in range(count) if places[i] == places[-1]]
     half = count // 2
     # a tie over the middle belongs to neither half
@@ -381,6 +392,8 @@ def _choose(places: Sequence[int], policy: Policy) -> tuple[list[int], list[int]
 
 def _drop_equal_opposites(outcome: Outcome) -> None:
     """Take out texts that stand on the good and on the bad side of one ranking."""
+    if _all_differ(outcome.candidates):
+        return
     good = {_content(c) for c in outcome.candidates if c.label == GOOD}
     both = {_content(c) for c in outcome.candidates if c.label == BAD} & good
     if both:
@@ -418,6 +431,11 @@ def _drop_repeats(outcome: Outcome) -> None:
             kept.append(one)
         seen.add(content)
     outcome.candidates = kept
+
+
+def _all_differ(candidates: list[Candidate]) -> bool:
+    """Whether no two answers have the same text: then nothing repeats, and nothing costlier need be compared."""
+    return len({one.text for one in candidates}) == len(candidates)
 
 
 def _content(one: Candidate) -> tuple[Any, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
 from ktoformats.errors import RecordError
 from ktoformats.feedback import Context, Message, Response
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Columns(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Columns:
     """What the columns are called; the config fills it in, plugins read it."""
 
     prompt: str = "prompt"
@@ -34,11 +36,11 @@ class Columns(NamedTuple):
     arabic_rating: str = "تقييم"
     kept: tuple[str, ...] = ()
     """Columns carried along to the sample as they are (`keep:`)."""
+    verdicts: tuple[str, ...] = dataclasses.field(init=False)
+    """The verdict columns, in the order of the specification: the first that is not null decides."""
 
-    @property
-    def verdicts(self) -> tuple[str, ...]:
-        """The verdict columns, in the order of the specification: the first that is not null decides."""
-        return (self.label, self.score, self.rating, self.preference)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "verdicts", (self.label, self.score, self.rating, self.preference))
 
 
 class Row:

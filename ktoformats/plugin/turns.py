@@ -52,7 +52,7 @@ def read_messages(value: Any, field: str) -> tuple[str, list[Message]]:
         if len(turns) > MAX_TURNS:
             raise RecordError("too_many_turns", f"{len(turns)} turns, at most {MAX_TURNS}", field=field)
     else:
-        turns = [_read_message(item, f"{field}[{i}]") for i, item in enumerate(value)]
+        turns = [_plain_message(item) or _read_message(item, f"{field}[{i}]") for i, item in enumerate(value)]
     system = ""
     if turns and turns[0].role == "system":
         system = turns.pop(0).content
@@ -69,11 +69,18 @@ def _read_pairs(value: list[Any], field: str) -> list[Message]:
     return turns
 
 
+def _plain_message(item: Any) -> Message | None:
+    """A role, a text and nothing else: nearly every message there is."""
+    if type(item) is dict and len(item) == _PLAIN_KEYS:
+        role, content = item.get("role"), item.get("content")
+        if type(content) is str and role in _PLAIN_ROLES:
+            return Message(role, content)
+    return None
+
+
 def _read_message(item: Any, path: str) -> Message:
     if type(item) is not dict:
         raise RecordError("wrong_type", "expected a message (an object with role and content)", field=path)
-    if len(item) == _PLAIN_KEYS and type(item.get("content")) is str and item.get("role") in _PLAIN_ROLES:
-        return Message(item["role"], item["content"])  # nearly every message there is
     raw_role = item.get("role", item.get("from"))
     role = ROLES.get(raw_role.lower()) if type(raw_role) is str else None
     if role is None:
@@ -122,20 +129,19 @@ def _text_or_empty(value: Any) -> str:
 
 def _check_order(turns: list[Message], field: str, offset: int) -> None:
     before = ""
-    for number, turn in enumerate(turns):
-        path = f"{field}[{number + offset}]"
+    for number, turn in enumerate(turns, start=offset):
         role = turn.role
         if role == "system":
-            raise RecordError("role_order", "a system message after the first turn", field=path)
+            raise RecordError("role_order", "a system message after the first turn", field=f"{field}[{number}]")
         if not turn.content and not turn.tool_calls and role != "tool":
-            raise RecordError("empty_turn", f"the {role} turn has no text", field=path)
+            raise RecordError("empty_turn", f"the {role} turn has no text", field=f"{field}[{number}]")
         if role == "tool":
             before = ""  # the assistant goes on after a tool's answer, also when it said something before the call
             continue
         if turn.tool_calls and not turn.content:
             continue
         if role == before:
-            raise RecordError("role_order", f"two {role} turns in a row", field=path)
+            raise RecordError("role_order", f"two {role} turns in a row", field=f"{field}[{number}]")
         before = role
 
 

@@ -102,11 +102,14 @@ def _measure(value: Any, max_depth: int, max_items: int) -> tuple[int, bool]:
             if type(node) is dict:
                 strings += len(node)
                 node = node.values()  # noqa: PLW2901 - from here on both kinds are walked alike
-            types: list[type] = list(map(type, node))
-            strings += types.count(str)
-            if not _PLAIN.issuperset(types):
-                below += [item for item in node if type(item) is dict or type(item) is list]
-                huge = huge or (float in types and _has_huge(node))
+            for item in node:
+                kind = type(item)
+                if kind is str:
+                    strings += 1
+                elif kind is dict or kind is list:
+                    below.append(item)
+                elif kind is float and abs(item) >= _INT_BITS:
+                    huge = True
         level = below
     return strings, huge
 

@@ -41,6 +41,7 @@ FIRST_PARTY_FORMATS: Final = set(PROJECT["entry-points"][GROUPS["format"]])
 ALLOWED_STRINGS: Final = {
     ("feedback.py", "binary"): "the specification's `preference_type` of a sample",
     ("feedback.py", "conversation"): "a column of the schema",
+    ("convert/encode.py", "conversation"): "a column of the schema",
     ("train/rows.py", "conversation"): "a column of the schema",
     ("plugin/row.py", "conversation"): "the default name of a column",
     ("config/models.py", "conversation"): "the default name of a column",

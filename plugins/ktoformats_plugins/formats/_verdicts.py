@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ktoformats import Judged, RecordError
@@ -14,21 +13,13 @@ SCALES = ("specification", "rating")
 """What reads label, score and preference, and what reads rating."""
 
 
-@lru_cache(maxsize=64)
-def verdict_columns(columns: Columns) -> tuple[tuple[str, str], ...]:
-    """Column and label plugin, the first column that is not null decides."""
-    return (
-        (columns.label, "specification"),
-        (columns.score, "specification"),
-        (columns.rating, "rating"),
-        (columns.preference, "specification"),
-    )
+_SCALES_IN_ORDER = ("specification", "specification", "rating", "specification")
+"""The label plugin of each of `Columns.verdicts`."""
 
 
-@lru_cache(maxsize=64)
-def verdict_names(columns: Columns) -> frozenset[str]:
-    """The verdict columns, for quick look-ups."""
-    return frozenset(columns.verdicts)
+def has_verdict(cells: dict[str, Any], columns: Columns) -> bool:
+    """Whether any verdict column stands in an object."""
+    return not cells.keys().isdisjoint(columns.verdicts)
 
 
 def verdict_in(shape: Shape) -> str | None:
@@ -55,7 +46,7 @@ def judged_by(
     """As `judged`, with the verdict taken from any object, such as one turn of a conversation."""
     first: tuple[str, Any, str] | None = None
     others: tuple[tuple[str, Any, str], ...] = ()
-    for name, scale in verdict_columns(columns):
+    for name, scale in zip(columns.verdicts, _SCALES_IN_ORDER, strict=True):
         cell = cells.get(name)
         if cell is None or (type(cell) is str and not cell.strip()):
             continue

@@ -19,12 +19,10 @@ from ktoformats import (
     context_of,
     hookimpl,
 )
-from ktoformats_plugins.formats._verdicts import SCALES, judged, judged_by, verdict_in, verdict_names
+from ktoformats_plugins.formats._verdicts import SCALES, has_verdict, judged, judged_by, verdict_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from ktoformats import Columns
 
 
 class Conversation(Format):
@@ -53,7 +51,7 @@ class Conversation(Format):
         columns = row.columns
         field = row.first(columns.messages, columns.conversation) or columns.messages
         turns = row.list(field)
-        in_turns = any(type(turn) is dict and _has_verdict(turn, columns) for turn in turns)
+        in_turns = any(type(turn) is dict and has_verdict(turn, columns) for turn in turns)
         if in_turns:
             yield from _each_turn(row, turns, field)
         if not in_turns or row.first(*columns.verdicts) is not None:
@@ -80,16 +78,12 @@ def _tools(row: Row) -> str:
     return as_json(row.get(row.columns.tools))
 
 
-def _has_verdict(turn: dict[str, Any], columns: Columns) -> bool:
-    return not verdict_names(columns).isdisjoint(turn)
-
-
 def _each_turn(row: Row, turns: list[Any], field: str) -> Iterator[Fact]:
     """The turns that carry a verdict, each with what precedes it as context; a bad one costs itself alone."""
     system, messages = row.dialogue(field)  # the whole must be in order before its parts mean anything
     leading = len(turns) - len(messages)  # a system message in front
     for number, turn in enumerate(turns):
-        if not _has_verdict(turn, row.columns):
+        if not has_verdict(turn, row.columns):
             continue
         path = f"{field}[{number}]"
         until = messages[: number + 1 - leading]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ktoformats_plugins.quality._text import LETTERS, Kind, Texts, count_at
+from ktoformats_plugins.quality._text import LETTERS, Kind, Texts, count_at, sum_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,12 +28,11 @@ _LAST_ASCII: Final = 0x7F
 _HEX: Final = "0123456789abcdefABCDEF"
 
 
-def damaged(raw: Sequence[str], texts: Texts, kinds: Counts) -> NDArray[np.bool_]:
+def are_damaged(texts: Texts, kinds: dict[Kind, Counts]) -> NDArray[np.bool_]:
     r"""Find the texts that are mojibake.
 
     Args:
-        raw: The texts as they stand in the batch.
-        texts: The same texts, cleaned.
+        texts: The texts, cleaned.
         kinds: Their characters by kind.
 
     Returns:
@@ -41,9 +40,9 @@ def damaged(raw: Sequence[str], texts: Texts, kinds: Counts) -> NDArray[np.bool_
         ASCII (UTF-8 read as Latin-1 or Windows-1252; Danish has ASCII after its Ø); more than half of ten or
         more letters lie in U+00C0-00FF (Windows-1256 or ISO 8859-6 read as Latin-1); more than 30 % of ten or
         more Arabic letters are ط or ظ (UTF-8 read as Windows-1256); more than 1 % of the characters are
-        U+FFFD; three or more literal `\u06xx` escapes; the whole text is `#NAME?`.
+        U+FFFD; three or more literal `\u06xx` escapes.
     """
-    letters = kinds[LETTERS].sum(axis=0)
+    letters = sum_of(kinds, LETTERS)
     high = kinds[Kind.HIGH_LATIN] + kinds[Kind.LEAD]
     arabic = kinds[Kind.ARABIC] + kinds[Kind.TAH]
     return np.asarray(
@@ -52,17 +51,21 @@ def damaged(raw: Sequence[str], texts: Texts, kinds: Counts) -> NDArray[np.bool_
         | ((arabic >= MIN_LETTERS) & (10 * kinds[Kind.TAH] > 3 * arabic))
         | (100 * kinds[Kind.REPLACEMENT] > texts.chars)
         | (_escapes(texts) >= MIN_ESCAPES)
-        | np.fromiter((text.strip() == LOST_CELL for text in raw), np.bool_, len(raw))
     )
 
 
+def are_lost_cells(texts: Sequence[str]) -> NDArray[np.bool_]:
+    """Find the texts that a spreadsheet lost: nothing is left but `#NAME?`."""
+    return np.fromiter((LOST_CELL in text and text.strip() == LOST_CELL for text in texts), np.bool_, len(texts))
+
+
 def _leads(texts: Texts) -> Counts:
-    places = np.flatnonzero(texts.kinds == Kind.LEAD)
+    places = texts.rare[texts.rare_kinds == Kind.LEAD]
     return count_at(texts, places[texts.codes[places + 1] > _LAST_ASCII])
 
 
 def _escapes(texts: Texts) -> Counts:
-    places = np.flatnonzero(texts.kinds == Kind.BACKSLASH)
+    places = np.flatnonzero(texts.codes == ord("\\"))
     for ahead, allowed in enumerate(("u", "0", "6", _HEX, _HEX), start=1):
         if not places.size:
             break

@@ -1,7 +1,8 @@
 """The texts of a batch as one array of code points: what kinds of characters, which words.
 
-A line end stands before the first text and after each text, so no word and no run of letters straddles two
-rows, and every number is a function of its row alone.
+ASCII and the Arabic block are told apart by comparisons, which numpy makes for many characters at once; what
+else there is gets looked up character by character. A line end stands before the first text and after each
+text, so no word and no run of letters straddles two rows, and every number is a function of its row alone.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from numpy.typing import NDArray
-
-    Counts = NDArray[np.int64]
+Counts = NDArray[np.int64]
+Codes = NDArray[np.uint16] | NDArray[np.uint32]
+Mask = NDArray[np.bool_]
 
 SPACES: Final = (
     (0x09, 0x0D), (0x1C, 0x20), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A),
@@ -36,6 +38,10 @@ ARABIC: Final = (
 )  # fmt: skip
 """Arabic letters without harakat and tatweel, presentation forms included."""
 LATIN: Final = ((0x41, 0x5A), (0x61, 0x7A), (0x0100, 0x024F), (0x1E00, 0x1EFF))
+_LAST_ASCII: Final = 0x7F
+_ARABIC_CORE: Final = (0x0620, 0x064A)
+"""Arabic letters, with the tatweel among them."""
+_TATWEEL: Final = 0x0640
 HIGH_LATIN: Final = ((0xC0, 0xD6), (0xD8, 0xF6), (0xF8, 0xFF))
 """U+00C0-00FF without the signs of multiplication and division."""
 
@@ -48,18 +54,15 @@ class Kind(IntEnum):
     IGNORED = 2
     LATIN = 3
     ARABIC = 4
-    # what follows is rare, and counted place by place
     HIGH_LATIN = 5
     LEAD = 6
     """Ø or Ù: the two lead bytes of almost every Arabic letter in UTF-8, read as Latin-1."""
     TAH = 7
     """ط or ظ: the same two bytes, read as Windows-1256."""
     REPLACEMENT = 8
-    BACKSLASH = 9
 
 
 LETTERS: Final = [Kind.LATIN, Kind.HIGH_LATIN, Kind.LEAD, Kind.ARABIC, Kind.TAH]
-_IS_LETTER: Final = np.array([kind in LETTERS for kind in Kind])
 
 
 def _kind_table() -> NDArray[np.uint8]:
@@ -80,13 +83,13 @@ def _kind_table() -> NDArray[np.uint8]:
         (Kind.LEAD, "ØÙ"),
         (Kind.TAH, "طظ"),
         (Kind.REPLACEMENT, "\ufffd"),
-        (Kind.BACKSLASH, "\\"),
     ):
         put(kind, ((ord(character), ord(character)) for character in characters))
     return table
 
 
 _KIND_OF: Final = _kind_table()
+_IS_LETTER: Final = np.isin(_KIND_OF, LETTERS)
 
 # ------------------------------------------------------------------------------------------------ clean-up
 
@@ -130,12 +133,15 @@ def plain(text: str) -> str:
 class Texts(NamedTuple):
     """Texts as code points, marks and invisible characters left out."""
 
-    codes: NDArray[np.uint32]
-    kinds: NDArray[np.uint8]
+    codes: Codes
+    """16 bits each where no text needs more."""
     starts: Counts
     """Where each text begins."""
     chars: Counts
     """How many characters each text has."""
+    rare: Counts
+    """The places outside ASCII and the core of the Arabic block."""
+    rare_kinds: NDArray[np.uint8]
 
 
 def read(texts: Sequence[str]) -> Texts:
@@ -145,43 +151,77 @@ def read(texts: Sequence[str]) -> Texts:
         texts: Any strings without lone surrogates.
     """
     joined = "\n".join(("", *texts, ""))
-    codes = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
-    kinds = _KIND_OF.take(codes, mode="clip")
+    codes: Codes = np.frombuffer(joined.encode("utf-16-le"), np.uint16)
+    if len(codes) != len(joined):
+        codes = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
     chars = np.fromiter(map(len, texts), np.int64, len(texts))
     starts = np.cumsum(chars + 1) - chars
-    ignored = np.flatnonzero(kinds == Kind.IGNORED)
-    if ignored.size:
-        kept = kinds != Kind.IGNORED
-        codes, kinds = codes[kept], kinds[kept]
-        before = np.searchsorted(ignored, starts)
-        chars = chars - (np.searchsorted(ignored, starts + chars) - before)
-        starts = starts - before
-    return Texts(codes, kinds, starts, chars)
-
-
-_WEIGHTS: Final = np.zeros(len(Kind), np.uint64)
-_WEIGHTS[Kind.LATIN], _WEIGHTS[Kind.ARABIC] = 1, 1 << 32
-"""Two counts in one sum: letters of the two scripts in the halves of a number."""
-_HALF: Final = np.uint64(0xFFFFFFFF)
-
-
-def count_kinds(texts: Texts) -> Counts:
-    """Count the letters and the rare characters of each text.
-
-    Returns:
-        Shape (kinds, texts); index it with `Kind`. `OTHER`, `SPACE` and `IGNORED` are not counted.
-    """
-    rows = len(texts.starts)
-    counts = np.zeros((len(Kind), rows), np.int64)
-    sums = np.cumsum(_WEIGHTS.take(texts.kinds))
-    total = sums[texts.starts + texts.chars] - sums[texts.starts - 1]
-    counts[Kind.LATIN], counts[Kind.ARABIC] = total & _HALF, total >> np.uint64(32)
-    places = np.flatnonzero(texts.kinds > Kind.ARABIC)
+    rare, rare_kinds = _look_up_rare(codes)
+    ignored = np.zeros(len(codes), np.bool_)
+    for mark in MARKS:
+        if mark in joined:
+            ignored |= codes == ord(mark)
+    ignored[rare[rare_kinds == Kind.IGNORED]] = True
+    places = np.flatnonzero(ignored)
     if places.size:
-        owners = np.searchsorted(texts.starts, places, "right") - 1
-        cells = np.bincount(owners * len(Kind) + texts.kinds[places], minlength=rows * len(Kind))
-        counts[Kind.ARABIC + 1 :] = cells.reshape(rows, len(Kind)).T[Kind.ARABIC + 1 :]
+        codes = codes[~ignored]
+        before = np.searchsorted(places, starts)
+        chars = chars - (np.searchsorted(places, starts + chars) - before)
+        starts = starts - before
+        rare, rare_kinds = _look_up_rare(codes)
+    return Texts(codes, starts, chars, rare, rare_kinds)
+
+
+def _look_up_rare(codes: Codes) -> tuple[Counts, NDArray[np.uint8]]:
+    rare = np.flatnonzero((codes > _LAST_ASCII) & ~_within(codes, *_ARABIC_CORE))
+    return rare, _KIND_OF.take(codes[rare], mode="clip")
+
+
+def _within(codes: Codes, first: int, last: int) -> Mask:
+    """Where a code lies in a range: below `first` the unsigned difference wraps around and is large."""
+    kind = codes.dtype.type
+    within: Mask = (codes - kind(first)) <= kind(last - first)
+    return within
+
+
+def _mark_rare(mask: Mask, texts: Texts, kind: Kind) -> Mask:
+    mask[texts.rare[texts.rare_kinds == kind]] = True
+    return mask
+
+
+def count_kinds(texts: Texts) -> dict[Kind, Counts]:
+    """Count letters, backslashes and replacement characters of each text, by kind."""
+    codes = texts.codes
+    tah = _within(codes, 0x0637, 0x0638)
+    arabic = _within(codes, *_ARABIC_CORE) & (codes != _TATWEEL) & ~tah
+    latin = _within(codes | codes.dtype.type(0x20), 0x61, 0x7A)
+    counts = {
+        Kind.ARABIC: _count(_mark_rare(arabic, texts, Kind.ARABIC), texts),
+        Kind.TAH: _count(tah, texts),
+        Kind.LATIN: _count(_mark_rare(latin, texts, Kind.LATIN), texts),
+    }
+    for kind in (Kind.HIGH_LATIN, Kind.LEAD, Kind.REPLACEMENT):
+        counts[kind] = count_at(texts, texts.rare[texts.rare_kinds == kind])
     return counts
+
+
+def _count(mask: Mask, texts: Texts) -> Counts:
+    """Count what is set in each text, from the bits set in whole words of 64 and in what is left over."""
+    bits = np.packbits(mask, bitorder="little")
+    words = np.concatenate((bits, np.zeros(-len(bits) % 8 + 8, np.uint8))).view(np.uint64)
+    before = np.cumsum(np.bitwise_count(words), dtype=np.int64)
+    edges = np.concatenate((texts.starts, texts.starts + texts.chars))
+    word, rest = edges >> 6, (edges & 63).astype(np.uint64)
+    inside = np.bitwise_count(words[word] & ((np.uint64(1) << rest) - np.uint64(1)))
+    ranks = before[word] - np.bitwise_count(words[word]) + inside
+    first, last = np.split(ranks, 2)
+    return np.subtract(last, first)
+
+
+def sum_of(counts: dict[Kind, Counts], kinds: Sequence[Kind]) -> Counts:
+    """The characters of several kinds, for each text."""
+    total: Counts = np.sum([counts[kind] for kind in kinds], axis=0)
+    return total
 
 
 def count_at(texts: Texts, places: NDArray[Any]) -> Counts:
@@ -204,7 +244,9 @@ class Words(NamedTuple):
 
 def split(texts: Texts) -> Words:
     """Find the words."""
-    space = texts.kinds == Kind.SPACE
+    codes = texts.codes
+    space = _within(codes, 0x09, 0x0D) | _within(codes, 0x1C, 0x20) | (codes == ord("|"))
+    _mark_rare(space, texts, Kind.SPACE)
     edges = np.flatnonzero(space[1:] != space[:-1]) + 1
     starts, ends = edges[0::2], edges[1::2]
     bounds = np.searchsorted(starts, np.append(texts.starts, len(space)))
@@ -216,6 +258,6 @@ def count_run_words(texts: Texts, words: Words) -> Counts:
     """Count the words in which one letter stands three times in a row."""
     same = texts.codes[1:] == texts.codes[:-1]
     places = np.flatnonzero(same[1:] & same[:-1])
-    places = places[_IS_LETTER[texts.kinds[places]]]
+    places = places[_IS_LETTER.take(texts.codes[places], mode="clip")]
     found = np.unique(np.searchsorted(words.starts, places, "right") - 1)
     return np.bincount(words.rows[found], minlength=len(texts.starts))

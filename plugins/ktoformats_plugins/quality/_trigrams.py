@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     Hashes = NDArray[np.uint64]
 
 ROWS: Final = 512
-"""Rows measured at once: the arrays stay in cache, and a row number takes nine bits of a key."""
-_ROW_BITS: Final = 9
+"""Rows measured at once, so that the arrays stay in cache."""
+_TEXT_BITS: Final = 10
+"""The bits of a key that say which text: each row has a response and a prompt."""
 
 TRIGRAM: Final = 3
 """Words in a trigram."""
@@ -55,23 +56,30 @@ def _word_hashes(texts: Texts, words: Words) -> Hashes:
     longer = size > len(_POWERS)
     powers = _powers(_BASE, size) if longer else _POWERS[:size]
     inverses = _powers(_INVERSE, size) if longer else _INVERSES
-    sums = (texts.codes + np.uint32(1)) * powers  # plus one, so that a NUL counts
+    sums = (texts.codes + np.uint64(1)) * powers  # plus one, so that a NUL counts
     np.cumsum(sums, out=sums)
     return (sums[words.ends - 1] - sums[words.starts - 1]) * inverses[words.starts]
 
 
 def read(texts: Texts, words: Words) -> Hashes:
-    """The word trigrams of at most `ROWS` texts, sorted by text.
+    """The word trigrams of at most twice `ROWS` texts, sorted by text.
 
     Returns:
-        One key per trigram: nine bits of row number, then 55 bits of hash. Trigrams of different rows never
-        have the same key; two trigrams of one row do by chance once in 4e16.
+        One key per trigram: ten bits of text number, then 54 bits of hash. Trigrams of different texts never
+        have the same key; two trigrams of one text do by chance once in 2e16.
     """
-    hashes = _word_hashes(texts, words)
+    hashes = _mix(_word_hashes(texts, words))
     inside = words.rows[2:] == words.rows[:-2]
-    mixed = _mix(_mix(_mix(hashes[:-2]) + hashes[1:-1]) + hashes[2:])[inside]
+    mixed = (hashes[:-2] + hashes[1:-1] * _SECOND + hashes[2:] * _FIRST)[inside]
     rows = words.rows[2:][inside].astype(np.uint64)
-    return np.sort((rows << np.uint64(64 - _ROW_BITS)) | (mixed >> np.uint64(_ROW_BITS)))
+    return np.sort((rows << np.uint64(64 - _TEXT_BITS)) | (mixed >> np.uint64(_TEXT_BITS)))
+
+
+def cut(keys: Hashes, rows: int) -> tuple[Hashes, Hashes]:
+    """The keys of the first so many texts, and those of the texts after them, counted from 0 again."""
+    first = np.uint64(rows << (64 - _TEXT_BITS))
+    at = np.searchsorted(keys, first)
+    return keys[:at], keys[at:] - first
 
 
 def count_distinct(keys: Hashes, rows: int) -> Counts:
@@ -82,6 +90,8 @@ def count_distinct(keys: Hashes, rows: int) -> Counts:
 def count_shared(keys: Hashes, others: Hashes, rows: int) -> Counts:
     """Count the keys of each row, repeats included, that are also among the other keys; both are sorted."""
     wanted = _distinct(others)
+    places = np.searchsorted(keys, wanted)
+    wanted = wanted[np.append(keys, ~np.uint64(0))[places] == wanted]  # few stand in both
     found = np.searchsorted(keys, wanted, "right") - np.searchsorted(keys, wanted, "left")
     return np.bincount(np.repeat(_rows_of(wanted), found), minlength=rows)
 
@@ -93,4 +103,4 @@ def _distinct(keys: Hashes) -> Hashes:
 
 
 def _rows_of(keys: Hashes) -> Counts:
-    return (keys >> np.uint64(64 - _ROW_BITS)).astype(np.int64)
+    return (keys >> np.uint64(64 - _TEXT_BITS)).astype(np.int64)

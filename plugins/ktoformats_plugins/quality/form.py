@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ktoformats import Quality, hookimpl
 from ktoformats_plugins.quality import _text, _trigrams
-from ktoformats_plugins.quality._mojibake import damaged
-from ktoformats_plugins.quality._text import LETTERS, Kind, is_plain, plain
+from ktoformats_plugins.quality._mojibake import are_damaged, are_lost_cells
+from ktoformats_plugins.quality._text import LETTERS, Kind, is_plain, plain, sum_of
 from ktoformats_plugins.quality._trigrams import ROWS, TRIGRAM
 
 if TYPE_CHECKING:
@@ -137,19 +137,16 @@ class Form(Quality):
         return {part: np.concatenate([block[part] for block in blocks]) for part in blocks[0]}
 
     def _measure(self, batch: pa.RecordBatch) -> dict[str, Scores]:
-        """The parts of at most `ROWS` rows."""
+        """The parts of at most `ROWS` rows; responses and prompts are measured in one go, responses first."""
         rows, responses, prompts = batch.num_rows, batch.column("response"), batch.column("prompt")
         given = responses.to_pylist()
-        texts, asked = (
-            _text.read([text if is_plain(text) else plain(text) for text in given]),
-            _text.read(prompts.to_pylist()),
-        )
-        words, asked_words = _text.split(texts), _text.split(asked)
-        kinds, asked_kinds = _text.count_kinds(texts), _text.count_kinds(asked)
-        keys, asked_keys = _trigrams.read(texts, words), _trigrams.read(asked, asked_words)
-        count = words.per_text
+        texts = _text.read([*_prose(given), *prompts.to_pylist()])
+        words, kinds = _text.split(texts), _text.count_kinds(texts)
+        keys, asked_keys = _trigrams.cut(_trigrams.read(texts, words), rows)
+        count, asked_count = words.per_text[:rows], words.per_text[rows:]
         all_trigrams = np.maximum(count - TRIGRAM + 1, 0)
         arabic, letters = _letters(kinds)
+        mostly_arabic = (arabic >= MIN_LETTERS) & (2 * arabic > letters)
         finished = _are_finished(given, responses, self.endings)
         return {
             "repetition": self.repetition.score(
@@ -160,31 +157,39 @@ class Form(Quality):
             "prompt_echo": self.prompt_echo.score(
                 _trigrams.count_shared(keys, asked_keys, rows),
                 all_trigrams,
-                (count >= max(self.prompt_echo.words, TRIGRAM)) & (asked_words.per_text >= TRIGRAM),
+                (count >= max(self.prompt_echo.words, TRIGRAM)) & (asked_count >= TRIGRAM),
             ),
             "script_share": self.script_share.score(
-                arabic,
-                letters,
+                arabic[:rows],
+                letters[:rows],
                 (count >= self.script_share.words)
-                & (letters >= MIN_LETTERS)
-                & self._asks_for_arabic(prompts, asked_kinds),
+                & (letters[:rows] >= MIN_LETTERS)
+                & mostly_arabic[rows:]
+                & ~self._asks_for_latin(prompts),
             ),
             "letter_runs": self.letter_runs.score(
-                _text.count_run_words(texts, words), count, count >= self.letter_runs.words
+                _text.count_run_words(texts, words)[:rows], count, count >= self.letter_runs.words
             ),
             "truncation": np.where(count >= self.truncation_words, np.where(finished, 1.0, self.unfinished), np.nan),
             "length": np.where(count > 0, self._length(count), np.nan),
-            "mojibake": np.where(damaged(given, texts, kinds), 0.0, np.nan),
+            "mojibake": np.where(are_lost_cells(given) | are_damaged(texts, kinds)[:rows], 0.0, np.nan),
         }
 
     def _length(self, words: Counts) -> Scores:
         share = np.minimum(words, self.length_words) / self.length_words
         return self.shortest + (1.0 - self.shortest) * share
 
-    def _asks_for_arabic(self, prompts: pa.Array, kinds: Counts) -> Mask:
-        arabic, letters = _letters(kinds)
-        mostly_arabic = (arabic >= MIN_LETTERS) & (2 * arabic > letters)
-        return mostly_arabic & ~_matches(pc.ascii_lower(prompts), _any_of((*self.script_requests, "```")))
+    def _asks_for_latin(self, prompts: pa.Array) -> Mask:
+        distinct = prompts.dictionary_encode()
+        asks = _matches(pc.ascii_lower(distinct.dictionary), _any_of((*self.script_requests, "```")))
+        return np.asarray(asks[distinct.indices.to_numpy()])
+
+
+def _prose(texts: list[str]) -> list[str]:
+    """The texts without what is no prose; one look at all of them nearly always finds nothing."""
+    if is_plain("\n".join(texts)):
+        return texts
+    return [text if is_plain(text) else plain(text) for text in texts]
 
 
 @cache
@@ -220,9 +225,9 @@ def _are_finished(texts: list[str], column: pa.Array, endings: str) -> Mask:
     return finished
 
 
-def _letters(kinds: Counts) -> tuple[Counts, Counts]:
+def _letters(kinds: dict[Kind, Counts]) -> tuple[Counts, Counts]:
     """The Arabic letters, and the Arabic and Latin ones, of each text."""
-    return kinds[Kind.ARABIC] + kinds[Kind.TAH], kinds[LETTERS].sum(axis=0)
+    return kinds[Kind.ARABIC] + kinds[Kind.TAH], sum_of(kinds, LETTERS)
 
 
 @hookimpl
