@@ -56,7 +56,7 @@ def are_damaged(texts: Texts, kinds: dict[Kind, Counts]) -> NDArray[np.bool_]:
 
 def are_lost_cells(texts: Sequence[str]) -> NDArray[np.bool_]:
     """Find the texts that a spreadsheet lost: nothing is left but `#NAME?`."""
-    return np.fromiter((LOST_CELL in text and text.strip() == LOST_CELL for text in texts), np.bool_, len(texts))
+    return np.fromiter((text.strip() == LOST_CELL for text in texts), np.bool_, len(texts))
 
 
 def _leads(texts: Texts) -> Counts:

@@ -215,7 +215,8 @@ def _count(mask: Mask, texts: Texts) -> Counts:
     inside = np.bitwise_count(words[word] & ((np.uint64(1) << rest) - np.uint64(1)))
     ranks = before[word] - np.bitwise_count(words[word]) + inside
     first, last = np.split(ranks, 2)
-    return np.subtract(last, first)
+    counts: Counts = last - first
+    return counts
 
 
 def sum_of(counts: dict[Kind, Counts], kinds: Sequence[Kind]) -> Counts:

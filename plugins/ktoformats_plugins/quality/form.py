@@ -133,21 +133,28 @@ class Form(Quality):
             float64, shape (rows,), in [0, 1] or NaN where undefined; and `mojibake`, 0 where the text is
             mojibake and NaN elsewhere, which is no part of the mean but makes the score 0.
         """
-        blocks = [self._measure(batch.slice(at, ROWS)) for at in range(0, max(batch.num_rows, 1), ROWS)]
+        responses, prompts = batch.column("response"), batch.column("prompt")
+        given, asked = responses.to_pylist(), prompts.to_pylist()
+        finished = _are_finished(given, responses, self.endings)
+        latin = self._asks_for_latin(prompts)
+        blocks = [
+            self._measure(
+                given[at : at + ROWS], asked[at : at + ROWS], finished[at : at + ROWS], latin[at : at + ROWS]
+            )
+            for at in range(0, max(batch.num_rows, 1), ROWS)
+        ]
         return {part: np.concatenate([block[part] for block in blocks]) for part in blocks[0]}
 
-    def _measure(self, batch: pa.RecordBatch) -> dict[str, Scores]:
+    def _measure(self, given: list[str], asked: list[str], finished: Mask, wants_latin: Mask) -> dict[str, Scores]:
         """The parts of at most `ROWS` rows; responses and prompts are measured in one go, responses first."""
-        rows, responses, prompts = batch.num_rows, batch.column("response"), batch.column("prompt")
-        given = responses.to_pylist()
-        texts = _text.read([*_prose(given), *prompts.to_pylist()])
+        rows = len(given)
+        texts = _text.read([*_prose(given), *asked])
         words, kinds = _text.split(texts), _text.count_kinds(texts)
         keys, asked_keys = _trigrams.cut(_trigrams.read(texts, words), rows)
         count, asked_count = words.per_text[:rows], words.per_text[rows:]
         all_trigrams = np.maximum(count - TRIGRAM + 1, 0)
         arabic, letters = _letters(kinds)
         mostly_arabic = (arabic >= MIN_LETTERS) & (2 * arabic > letters)
-        finished = _are_finished(given, responses, self.endings)
         return {
             "repetition": self.repetition.score(
                 all_trigrams - _trigrams.count_distinct(keys, rows),
@@ -165,7 +172,7 @@ class Form(Quality):
                 (count >= self.script_share.words)
                 & (letters[:rows] >= MIN_LETTERS)
                 & mostly_arabic[rows:]
-                & ~self._asks_for_latin(prompts),
+                & ~wants_latin,
             ),
             "letter_runs": self.letter_runs.score(
                 _text.count_run_words(texts, words)[:rows], count, count >= self.letter_runs.words
