@@ -7,13 +7,13 @@ and are repeated instead of converted, and the digests are taken from the encode
 from __future__ import annotations
 
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
-from ktoformats.convert.identity import groups, pairs, sample_ids
+from ktoformats.convert.identity import identify, pairs
 from ktoformats.convert.policy import preference_type
 from ktoformats.feedback import MESSAGE_TYPE, METHOD, SCHEMA
 
@@ -27,14 +27,8 @@ FULL_WEIGHT: Final = 1.0
 _TYPES: Final = {field.name: field.type for field in SCHEMA}
 
 
-class Made(NamedTuple):
-    """A candidate and where it came from."""
-
-    candidate: Candidate
-    format_type: str
-    line: int
-    kept: str
-    """The carried columns as JSON text."""
+Made = tuple["Candidate", str, int, str]
+"""A candidate, its format's name, its line, and the carried columns as JSON text."""
 
 
 def encode(made: Sequence[Made], source: str) -> dict[str, pa.Array]:
@@ -79,9 +73,9 @@ def encode(made: Sequence[Made], source: str) -> dict[str, pa.Array]:
     rich = any(conversations) or any(systems) or any(tools) or any(calls) or any(reasonings)
     extras = list(map(_extra, contexts, calls, reasonings)) if rich else repeat(b"", len(made))
     firsts = list(map(_first_turn, contexts)) if any(conversations) else repeat(b"", len(made))
-    ids = sample_ids(prompt_bytes, response_bytes, labels, extras)
+    ids, groups = identify(prompt_bytes, response_bytes, labels, extras, firsts)
     columns["id"] = pa.array(ids)
-    columns["group"] = pa.array(groups(prompt_bytes, firsts))
+    columns["group"] = pa.array(groups)
     columns["pair"] = _column(pairs(ids, facts), _TYPES["pair"])
     columns["source"] = pa.repeat(pa.scalar(source), len(made))
     columns["method"] = pa.repeat(pa.scalar(METHOD), len(made))

@@ -21,46 +21,42 @@ PAIR_DIGITS: Final = 16
 _MARKS: Final = {GOOD: b"\1", BAD: b"\0"}
 
 
-def sample_ids(
-    prompts: Sequence[bytes], responses: Sequence[bytes], labels: Sequence[str], extras: Iterable[bytes]
-) -> list[str]:
-    """The id of every sample.
+def identify(
+    prompts: Sequence[bytes],
+    responses: Sequence[bytes],
+    labels: Sequence[str],
+    extras: Iterable[bytes],
+    firsts: Iterable[bytes],
+) -> tuple[list[str], list[str]]:
+    """The id and the group of every sample; a group is what a split must not tear apart.
 
     Args:
         prompts: UTF-8, one for each row.
         responses: UTF-8, one for each row.
         labels: `good` or `bad` for each row.
         extras: What else belongs to a row's content (system, turns, tools, tool calls, reasoning), or b"".
-
-    Returns:
-        32 hexadecimal digits for each row: the first half of the SHA-256 of its content.
-    """
-    return [
-        sha256(b"%d:%b%b%b%b" % (len(prompt), prompt, _MARKS[label], response, extra)).hexdigest()[:ID_DIGITS]
-        for prompt, response, label, extra in zip(prompts, responses, labels, extras, strict=False)
-    ]
-
-
-def groups(prompts: Sequence[bytes], firsts: Iterable[bytes]) -> list[str]:
-    """The group of every sample: what a split must not tear apart.
-
-    Args:
-        prompts: UTF-8, one for each row.
         firsts: The first user turn of a row's conversation, or b"" where the prompt is the first.
 
     Returns:
-        16 hexadecimal digits for each row.
+        Ids of 32 hexadecimal digits, from the SHA-256 of prompt, response, label and extra, then the lengths of
+        the first two, without which the boundaries would be anyone's guess; groups of 16, from that of the
+        first user turn.
     """
-    return [
-        sha256(first or prompt).hexdigest()[:GROUP_DIGITS] for prompt, first in zip(prompts, firsts, strict=False)
-    ]
+    ids, groups = [], []
+    for prompt, response, label, extra, first in zip(prompts, responses, labels, extras, firsts, strict=False):
+        state = sha256(prompt)
+        groups.append((sha256(first) if first else state).hexdigest()[:GROUP_DIGITS])
+        state.update(response)
+        state.update(b"%b%b%16x%16x" % (_MARKS[label], extra, len(prompt), len(response)))
+        ids.append(state.hexdigest()[:ID_DIGITS])
+    return ids, groups
 
 
 def pairs(ids: Sequence[str], facts: Sequence[Fact]) -> list[str]:
     """The pair of every sample: the same for the two sides of one preference, empty for all other samples.
 
     Args:
-        ids: As `sample_ids` gives them.
+        ids: As `identify` gives them.
         facts: What each sample follows from; the sides of one pair share their fact and stand side by side.
 
     Returns:

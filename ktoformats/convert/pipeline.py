@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from ktoformats.convert.encode import Made, encode
+from ktoformats.convert.encode import encode
 from ktoformats.convert.ledger import FileAccount, Reject
 from ktoformats.convert.policy import Outcome, decide
 from ktoformats.errors import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ktoformats.convert.detect import Detector, NamedFormat
+    from ktoformats.convert.encode import Made
     from ktoformats.convert.labels import LabelReader
     from ktoformats.convert.policy import Policy
     from ktoformats.plugin.kinds import Quality, Utility
@@ -156,7 +157,7 @@ class Pipeline:
                 account.candidates_unjudged.update(outcome.unjudged)
             kept = _kept(row, self.columns.kept) if self.columns.kept else ""
             for candidate in outcome.candidates:
-                run.made.append(Made(candidate, found.name, line, kept))
+                run.made.append((candidate, found.name, line, kept))
         elif outcome.lost:
             run.reject(line, offset, outcome.lost[0], raw)
             return
@@ -254,7 +255,8 @@ def _kept(row: Row, columns: tuple[str, ...]) -> str:
 
 
 def _are_one_pair(one: Made, other: Made) -> bool:
-    return one.candidate.fact is other.candidate.fact and type(one.candidate.fact) is Pair
+    fact = one[0].fact
+    return fact is other[0].fact and type(fact) is Pair
 
 
 def _in_order(columns: dict[str, pa.Array]) -> pa.RecordBatch:

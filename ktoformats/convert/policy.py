@@ -229,24 +229,28 @@ def _answer(
     context: Context | None, response: str | Response | BaseException, policy: Policy, outcome: Outcome
 ) -> _Answer:
     """Context, text, reasoning and tool calls of one answer; raises RecordError when it is damaged."""
-    if isinstance(response, BaseException):
-        raise response
     reasoning = calls = ""
-    if isinstance(response, Response):
+    if isinstance(response, str):
+        text = response
+    elif isinstance(response, BaseException):
+        raise response
+    else:
         text, reasoning, calls = response.text, response.reasoning, response.tool_calls
         context = response.context or context
-    else:
-        text = response
     if context is None:
         raise RecordError("missing_field", "the answer has no prompt, neither beside it nor in it", field="prompt")
     if policy.reasoning != "keep" and (reasoning or "<think>" in text):
         text, reasoning = _without_reasoning(text, policy, outcome), ""
-    if not calls and not text.strip(_INVISIBLE) and not policy.empty_response:
+    if not policy.empty_response and _is_empty(text) and not calls:
         raise RecordError("empty_response", "the response is empty", field="response")
     prompt = context.prompt
-    if not prompt.strip(_INVISIBLE) and not policy.empty_prompt:
+    if not policy.empty_prompt and _is_empty(prompt):
         raise RecordError("empty_prompt", "the prompt is empty; min_prompt_length: 0 allows it", field="prompt")
     return context, text, reasoning, calls
+
+
+def _is_empty(text: str) -> bool:
+    return text[:1] in _INVISIBLE and not text.strip(_INVISIBLE)
 
 
 def _without_reasoning(text: str, policy: Policy, outcome: Outcome) -> str:

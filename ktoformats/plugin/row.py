@@ -104,12 +104,12 @@ class Row:
         Raises:
             RecordError: A column is missing, of a wrong type, or the turns are out of order.
         """
-        field = self.columns.prompt if prompt is None else prompt
-        record = self.record
+        columns, record = self.columns, self.record
+        field = columns.prompt if prompt is None else prompt
         value = record.get(field)
-        system = self._system()
-        tools = as_json(record.get(self.columns.tools))
-        history = record.get(self.columns.conversation)
+        system = self._system() if columns.system in record else ""
+        tools = as_json(record[columns.tools]) if columns.tools in record else ""
+        history = record.get(columns.conversation)
         if type(value) is str and (history is None or history == []):
             return Context(value, system, (), tools)
         if value is None:

@@ -46,8 +46,8 @@ def _powers(base: int, size: int) -> Hashes:
     return np.multiply.outer(high, low).ravel()[:size]
 
 
-_POWERS: Final = _powers(_BASE, 1 << 18)
-_INVERSES: Final = _powers(_INVERSE, 1 << 18)
+_POWERS: Final = _powers(_BASE, 1 << 19)
+_INVERSES: Final = _powers(_INVERSE, 1 << 19)
 
 
 def _word_hashes(texts: Texts, words: Words) -> Hashes:
