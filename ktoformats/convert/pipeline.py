@@ -115,49 +115,66 @@ class Pipeline:
         return Converted(batches, run.rejects, run.account)
 
     def _decide_all(self, block: Block, run: _Run) -> None:
-        # all records are parsed before the first is looked at: each loop then stays in the processor's caches
+        # Stage by stage, and format by format: each loop then stays in the processor's caches, and a mixed file
+        # costs no more than its parts.
         records = [_parsed(raw) for raw in block.records]
-        for line, offset, raw, record in zip(block.lines, block.offsets, block.records, records, strict=True):
-            try:
-                if type(record) is _Unreadable:
-                    raise record.error
-                found = self.detector.find(record)
-                row = Row(record, self.columns)
-                outcome = self._outcome(found, row)
-                if row.notices:
-                    outcome.notices += row.notices
-            except RecordError as error:
-                run.reject(line, offset, error, raw)
-            except AmbiguousFormatError as error:
-                raise AmbiguousFormatError(f"{block.source}:{line}: {error}") from None
+        results: list[Any] = [self._reader(record, block, number) for number, record in enumerate(records)]
+        readers: dict[int, list[int]] = {}
+        for number, reader in enumerate(results):
+            if not isinstance(reader, RecordError):
+                readers.setdefault(id(reader), []).append(number)
+        for numbers in readers.values():
+            reader = results[numbers[0]]
+            for number in numbers:
+                results[number] = self._decided(reader, records[number])
+        for line, offset, raw, result in zip(block.lines, block.offsets, block.records, results, strict=True):
+            if isinstance(result, RecordError):
+                run.reject(line, offset, result, raw)
             else:
-                self._enter(run, outcome, found, row, line, offset, raw)
+                outcome, format_name, kept = result
+                self._enter(run, outcome, format_name, kept, line, offset, raw)
 
-    def _outcome(self, found: NamedFormat, row: Row) -> Outcome:
+    def _reader(self, record: Any, block: Block, number: int) -> Any:
+        """The format of a record, or the error that costs it."""
+        if isinstance(record, RecordError):
+            return record
         try:
-            return decide(found.format.facts(row), self.policy, self.labels)
+            return self.detector.find(record)
+        except RecordError as error:
+            return error
+        except AmbiguousFormatError as error:
+            raise AmbiguousFormatError(f"{block.source}:{block.lines[number]}: {error}") from None
+
+    def _decided(self, reader: NamedFormat, record: Any) -> tuple[Outcome, str, str] | RecordError:
+        """What a record comes to, its format's name and its carried columns, or the error that costs it."""
+        row = Row(record, self.columns)
+        try:
+            outcome = decide(reader.format.facts(row), self.policy, self.labels)
+        except RecordError as error:
+            return error
         except KtoFormatsError:
             raise
-        except Exception as error:
-            # a plugin that trips over one record must not cost the others; the reject names the plugin
-            message = f"format {found.name!r} failed on the record ({type(error).__name__}: {error})"
-            raise RecordError("format_failed", message) from error
+        except Exception as error:  # noqa: BLE001 - a plugin that trips over one record must not cost the others
+            message = f"format {reader.name!r} failed on the record ({type(error).__name__}: {error})"
+            return RecordError("format_failed", message)
+        if row.notices:
+            outcome.notices += row.notices
+        return outcome, reader.name, _kept(row, self.columns.kept) if self.columns.kept else ""
 
     def _enter(
-        self, run: _Run, outcome: Outcome, found: NamedFormat, row: Row, line: int, offset: int, raw: Any
+        self, run: _Run, outcome: Outcome, format_name: str, kept: str, line: int, offset: int, raw: Any
     ) -> None:
         account = run.account
         if outcome.candidates:
             account.used += 1
-            account.formats[found.name] += 1
+            account.formats[format_name] += 1
             account.samples += len(outcome.candidates)
             if outcome.lost:
                 account.candidates_lost.update([error.reason for error in outcome.lost])
             if outcome.unjudged:
                 account.candidates_unjudged.update(outcome.unjudged)
-            kept = _kept(row, self.columns.kept) if self.columns.kept else ""
             for candidate in outcome.candidates:
-                run.made.append((candidate, found.name, line, kept))
+                run.made.append((candidate, format_name, line, kept))
         elif outcome.lost:
             run.reject(line, offset, outcome.lost[0], raw)
             return
@@ -210,19 +227,14 @@ class _Run:
         self.rejects.append(Reject(self.source, line, offset, error.reason, error.field, error.message, _head(raw)))
 
 
-class _Unreadable(NamedTuple):
-    """Stands in the place of a record that could not be parsed."""
-
-    error: RecordError
-
-
 def _parsed(raw: Any) -> Any:
+    """A record, or the error that costs it."""
     if type(raw) is not bytes:
         return raw
     try:
         return parse(raw)
     except RecordError as error:
-        return _Unreadable(error)
+        return error
 
 
 @contextmanager
