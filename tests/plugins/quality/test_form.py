@@ -522,3 +522,17 @@ def _is_arabic_letter(character: str) -> bool:
 
 def test_the_module_names_one_plugin() -> None:
     assert ktoformats_plugins() == [Form]
+
+
+def test_a_character_of_more_than_16_bits_changes_no_neighbour() -> None:
+    """Batches with one are laid out in 32 bits for each character, others in 16."""
+    texts = [
+        "هذا نص عربي واضح ومفيد للقارئ في كل مكان.",
+        "A plain English answer, long enough to be judged.",
+        "رااائع",
+    ]
+    prompt = "سؤال عن النص العربي"
+    alone = [FORM.parts(batch_of([(text, prompt)])) for text in texts]
+    beside = FORM.parts(batch_of([(text, prompt) for text in (*texts, "😀 𝒜 😀")]))
+    for part, values in beside.items():
+        np.testing.assert_array_equal(values[:3], [one[part][0] for one in alone])
