@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import os
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,7 +24,7 @@ from ktoformats.cli.shared import (
 from ktoformats.config.files import parse_yaml
 from ktoformats.config.models import split_choice
 from ktoformats.convert.assemble import assemble
-from ktoformats.errors import ConfigError, KTODataError, KTOLabelError
+from ktoformats.errors import ConfigError, KTODataError, KtoFormatsError, KTOLabelError, SourceError
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.sources import resolve
 from ktoformats.store.cache import default_folder
@@ -39,6 +40,8 @@ from ktoformats.train.export import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ktoformats.config.models import KTODataConfig, PluginChoice
     from ktoformats.plugin.kinds import Exporter
     from ktoformats.store.report import Report
@@ -192,25 +195,58 @@ def _run(
             raise ConfigError(f"{path} is also a source; write somewhere else")
         if path in written[:number]:
             raise ConfigError(f"{path} would be written twice; choose another name for the rejects or the output")
-    try:
-        with progress(sum(path.stat().st_size for path in paths), shown=shown) as bar:
-            view, report = prepare(
-                "train",
-                [str(path) for path in paths],
-                config,
-                assemble(config, registry),
-                registry,
-                cache=None if no_cache else Cache(default_folder()),
-                rejects_path=rejects_path,
-                progress=bar,
-                for_training=exporter.training_order,
-            )
-    except (KTODataError, KTOLabelError) as error:
-        if error.report is not None and target.parent.is_dir():
-            with suppress(OSError):  # what went wrong first is what people need to hear
-                write_manifest(side_file(target, FAILED_SUFFIX), manifest_of(error.report, error=str(error)))
-        raise
-    manifest = export(view, report, exporter, exporter_name, target)
+    with _staged(rejects_path) as staged:
+        try:
+            with progress(sum(path.stat().st_size for path in paths), shown=shown) as bar:
+                view, report = prepare(
+                    "train",
+                    [str(path) for path in paths],
+                    config,
+                    assemble(config, registry),
+                    registry,
+                    cache=None if no_cache else Cache(default_folder()),
+                    rejects_path=staged,
+                    progress=bar,
+                    for_training=exporter.training_order,
+                )
+        except (KTODataError, KTOLabelError) as error:
+            if error.report is not None and target.parent.is_dir():
+                with suppress(OSError):  # what went wrong first is what people need to hear
+                    write_manifest(side_file(target, FAILED_SUFFIX), manifest_of(error.report, error=str(error)))
+            raise
+        manifest = export(view, report, exporter, exporter_name, target)
     if rejects_path is None:
         side_file(target, REJECTS_SUFFIX).unlink(missing_ok=True)  # an earlier run's, of another output
     return report, manifest
+
+
+@contextmanager
+def _staged(rejects: Path | None) -> Iterator[Path | None]:
+    """Hold the rejects back until the output stands, or the data turns out to be unusable.
+
+    An interrupted run so leaves an earlier one's files as they were, all of them.
+    """
+    if rejects is None:
+        yield None
+        return
+    staged = rejects.with_name(f".{rejects.name}.{os.getpid()}.staged")
+    try:
+        yield staged
+    except KtoFormatsError:
+        _publish(staged, rejects)
+        raise
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+    _publish(staged, rejects)
+
+
+def _publish(staged: Path, path: Path) -> None:
+    if not staged.exists():
+        return
+    try:
+        staged.replace(path)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        message = f"the rejected records cannot be written there ({error.strerror})"
+        raise SourceError("not_writable", str(path), message) from error

@@ -14,6 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from ktoformats import KTODataError, SourceError
+from ktoformats.cli.convert import _staged
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -237,7 +240,11 @@ def test_ctrl_c_leaves_nothing(lines: Callable[..., Path], tmp_path: Path) -> No
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(2.5)
+    deadline = time.monotonic() + 30
+    while (
+        not list((tmp_path / "cache").rglob("samples.arrow")) and child.poll() is None and time.monotonic() < deadline
+    ):
+        time.sleep(0.01)  # until the build has begun to write
     child.send_signal(signal.SIGINT)
     _, stderr = child.communicate(timeout=30)
     assert child.returncode == 130
@@ -245,6 +252,38 @@ def test_ctrl_c_leaves_nothing(lines: Callable[..., Path], tmp_path: Path) -> No
     assert "Traceback" not in stderr
     assert list(work.iterdir()) == []
     assert [p for p in (tmp_path / "cache").rglob("*") if p.is_file()] == []
+
+
+def stage(rejects: Path, error: BaseException | None = None) -> None:
+    """Write rejects as a run does that ends so."""
+    with _staged(rejects) as staged:
+        if staged is not None:
+            staged.write_text("this run's")
+        if error is not None:
+            raise error
+
+
+def test_an_interrupted_export_leaves_the_earlier_rejects_alone(tmp_path: Path) -> None:
+    rejects = tmp_path / "x-jsonl.rejects.txt"
+    rejects.write_text("an earlier run's")
+    with pytest.raises(KeyboardInterrupt):
+        stage(rejects, KeyboardInterrupt())
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["an earlier run's"]
+
+
+def test_a_run_that_fails_over_its_data_still_shows_what_it_rejected(tmp_path: Path) -> None:
+    rejects = tmp_path / "x-jsonl.rejects.txt"
+    with pytest.raises(KTODataError, match="too many"):
+        stage(rejects, KTODataError("too many"))
+    assert [path.name for path in tmp_path.iterdir()] == [rejects.name]
+
+
+def test_rejects_that_cannot_be_published_are_an_error_that_names_them(tmp_path: Path) -> None:
+    rejects = tmp_path / "a folder"
+    rejects.mkdir()
+    with pytest.raises(SourceError, match="a folder: the rejected records cannot be written"):
+        stage(rejects)
+    assert list(tmp_path.iterdir()) == [rejects]
 
 
 def test_hostile_text_reaches_no_terminal_raw(run: Callable[..., Any], lines: Callable[..., Path]) -> None:
