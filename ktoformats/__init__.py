@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ktoformats.blocks.candidates": ("CandidateReader", "Candidates", "Each", "EachTurn", "Form", "Group"),
+    "ktoformats.blocks.chat": ("Chat", "Marks"),
+    "ktoformats.blocks.context": ("ContextReader", "Prompt"),
+    "ktoformats.blocks.path": ("Scope", "read_path"),
+    "ktoformats.blocks.spec": ("PathText",),
+    "ktoformats.blocks.tree": ("Tree", "TreeReader", "matches"),
+    "ktoformats.blocks.verdict": ("Label", "Verdict", "VerdictPolicy", "refuse_damage"),
     "ktoformats.errors": (
         "AmbiguousFormatError",
         "ConfigError",
@@ -85,6 +92,66 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     # mypy and editors follow these; a test keeps both lists equal
+    from ktoformats.blocks.candidates import (
+        CandidateReader as CandidateReader,
+    )
+    from ktoformats.blocks.candidates import (
+        Candidates as Candidates,
+    )
+    from ktoformats.blocks.candidates import (
+        Each as Each,
+    )
+    from ktoformats.blocks.candidates import (
+        EachTurn as EachTurn,
+    )
+    from ktoformats.blocks.candidates import (
+        Form as Form,
+    )
+    from ktoformats.blocks.candidates import (
+        Group as Group,
+    )
+    from ktoformats.blocks.chat import (
+        Chat as Chat,
+    )
+    from ktoformats.blocks.chat import (
+        Marks as Marks,
+    )
+    from ktoformats.blocks.context import (
+        ContextReader as ContextReader,
+    )
+    from ktoformats.blocks.context import (
+        Prompt as Prompt,
+    )
+    from ktoformats.blocks.path import (
+        Scope as Scope,
+    )
+    from ktoformats.blocks.path import (
+        read_path as read_path,
+    )
+    from ktoformats.blocks.spec import (
+        PathText as PathText,
+    )
+    from ktoformats.blocks.tree import (
+        Tree as Tree,
+    )
+    from ktoformats.blocks.tree import (
+        TreeReader as TreeReader,
+    )
+    from ktoformats.blocks.tree import (
+        matches as matches,
+    )
+    from ktoformats.blocks.verdict import (
+        Label as Label,
+    )
+    from ktoformats.blocks.verdict import (
+        Verdict as Verdict,
+    )
+    from ktoformats.blocks.verdict import (
+        VerdictPolicy as VerdictPolicy,
+    )
+    from ktoformats.blocks.verdict import (
+        refuse_damage as refuse_damage,
+    )
     from ktoformats.config.models import (
         KTOConfig as KTOConfig,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pyarrow as pa
 
 if TYPE_CHECKING:
+    from ktoformats.plugin.kinds import Labels
     from ktoformats.plugin.scale import Scale
 
 
@@ -58,8 +59,8 @@ class Judged(NamedTuple):
     verdict: Any
     field: str
     """The column the verdict stands in: errors name it, and `scales: {FIELD: ...}` overrides its scale."""
-    scale: str = "specification"
-    """The label plugin that reads the cell unless the config names another."""
+    scale: str | Labels = "specification"
+    """The label plugin that reads the cell unless the config names another; or such a plugin itself."""
     also: tuple[tuple[str, Any, str], ...] = ()
     """Other verdict columns of the record, as (column, raw cell, label plugin): the core looks for contradictions."""
     preference_type: str = ""
@@ -91,13 +92,18 @@ class Pair(NamedTuple):
 class Ranked(NamedTuple):
     """These answers were put in this order."""
 
-    context: Context
+    context: Context | None
+    """None when each answer brings its own."""
     responses: tuple[str | Response | BaseException, ...]
     ranks: tuple[Any, ...]
     """One raw rank per response."""
     best: str = "low"
     """`low` when the smallest rank is the best, `high` when the largest is."""
     field: str = "rankings"
+    pick: str = ""
+    """`best_worst`, `best_rest` or `halves`, where the format knows better than the configuration."""
+    scores: bool = False
+    """The ranks are any numbers, equal ones tie; else they must be a permutation of 0..n-1 or 1..n."""
 
 
 class Unjudged(NamedTuple):
@@ -199,11 +205,14 @@ REASONS: Final[dict[str, str]] = {
     "empty_turn": "A message has neither text nor a tool call.",
     "too_many_turns": "A conversation has more turns than the limit.",
     "prompt_mismatch": "The prompt and the conversation contradict each other.",
+    "no_transcript": "The text is no transcript: it does not begin with a role mark.",
+    "tool_call_answer": "The answer is a tool call without a text, and `policy: {tool_calls: drop}` is set.",
     "reasoning_refused": "The answer holds reasoning, and `reasoning: reject` is set.",
     "format_failed": "The format plugin failed on the record; its author should hear of it.",
     # a verdict cannot be read
     "label_unrecognised": "The verdict is not a value of its scale.",
     "out_of_scale": "The number lies outside its scale.",
+    "winner_unmapped": "The winner is a value that the mapping does not name; the build stops at the file's end.",
     "contradictory_verdicts": "Two verdicts about one answer disagree.",
     "bad_ranking": "The ranks are not a permutation of 0..n-1 or 1..n.",
     "length_mismatch": "There are not as many ranks as responses.",
@@ -213,6 +222,11 @@ REASONS: Final[dict[str, str]] = {
     "null_verdict": "The verdict is null or empty: nobody judged this answer.",
     "neutral": "The verdict is the middle of its scale.",
     "tie": "The answers were judged equal.",
+    "both_bad": "The answers were judged equally bad.",
+    "disagreement": "The annotators did not agree.",
+    "unmapped": "The winner is a value that the mapping does not name (`policy: {unknown_value: skip}`).",
+    "small_gap": "The two scores lie closer than `min_gap`.",
+    "not_selected": "The record does not meet the mapping's `where`.",
     "identical_sides": "Both sides of the preference have the same text.",
     "single_candidate": "Only one answer was ranked.",
     "middle_rank": "The answer is neither among the best nor among the worst.",

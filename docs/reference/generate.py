@@ -19,13 +19,14 @@ from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from textwrap import dedent
-from typing import TYPE_CHECKING, Any, Final, Literal, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
 
 import click
 from pydantic import BaseModel
 
 import ktoformats
 from ktoformats import feedback
+from ktoformats.blocks.spec import Spec
 from ktoformats.cli.main import cli
 from ktoformats.config.models import (
     BasePreferenceConfig,
@@ -87,6 +88,9 @@ MEANINGS: Final[dict[str, str]] = {
 """What a field means, where the code does not say it."""
 
 CONSTANTS: Final[dict[str, str]] = {
+    "Candidates": "The candidates of a mapping: names and forms, the items of a list, the answers of a dialogue.",
+    "PathText": "A path in a mapping, as it is written.",
+    "Verdict": "The verdict of a mapping: exactly one kind, told by its keys.",
     "Fact": "Any of the five facts.",
     "REASONS": "Reason code to its meaning.",
     "SAMPLE_KEYS": "The keys of a sample.",
@@ -143,6 +147,8 @@ def type_of(annotation: Any) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " or ".join(f"`{one}`" for one in inner)
+    if origin is Annotated:
+        return type_of(inner[0])
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(type_of(one) for one in inner)).replace("text or path", "path")
     if origin in (list, tuple):
@@ -167,7 +173,7 @@ def default_of(field: FieldInfo) -> str:
     if field.is_required():
         return "none: required"
     value = field.get_default(call_default_factory=True)
-    return "its own defaults" if isinstance(value, Section) else code(value)
+    return "its own defaults" if isinstance(value, Section | Spec) else code(value)
 
 
 def meaning_of(name: str, field: FieldInfo) -> str:

@@ -12,7 +12,7 @@ import click
 from ktoformats.cli import output
 from ktoformats.cli.samples import sample_table
 from ktoformats.cli.shared import config_option, data_config, format_option, json_option, set_option
-from ktoformats.convert.assemble import assemble
+from ktoformats.convert.assemble import assemble, needs_options
 from ktoformats.convert.detect import Detector, NamedFormat, claim_by, shape_key, shape_of
 from ktoformats.errors import AmbiguousFormatError, ConfigError, KTOLabelError, PluginError, RecordError
 from ktoformats.plugin.registry import Registry
@@ -125,7 +125,8 @@ def _describe(found: _Found, config: KTODataConfig, registry: Registry) -> dict[
     for name in registry.names("format"):
         if name not in configured:
             try:
-                asked.append(NamedFormat(name, cast("Format", registry.make("format", name, {}, dict(config)))))
+                if not needs_options(registry.load("format", name).cls):  # a mapping knows no layout of its own
+                    asked.append(NamedFormat(name, cast("Format", registry.make("format", name, {}, dict(config)))))
             except (PluginError, ValueError) as error:
                 failed.append({"format": name, "error": str(error)})
     asked, trouble = _tried(asked, shape)

@@ -114,15 +114,14 @@ class _Maker:
         return list(unique.values())
 
     def _default_formats(self) -> list[NamedFormat]:
-        found = self._registry.first_party("format")
-        for one in found:
+        named = []
+        for one in self._registry.first_party("format"):
+            cls = self._registry.load_found(one).cls
+            if needs_options(cls):
+                continue  # it reads nothing until somebody says what
             self.used.setdefault("format", {})[one.name] = one.owner
-        return [
-            NamedFormat(
-                one.name, cast("Format", _with_inherited(self._registry.load_found(one).cls, self._inherited))
-            )
-            for one in found
-        ]
+            named.append(NamedFormat(one.name, cast("Format", _with_inherited(cls, self._inherited))))
+        return named
 
     def labels(self, formats: list[Format]) -> LabelReader:
         names = {name for one in formats for name in one.label_plugins()}
@@ -134,6 +133,11 @@ class _Maker:
         if isinstance(choice, Scale):
             return _WrittenOut(scale=choice)
         return cast("Labels", self.make("labels", choice))
+
+
+def needs_options(cls: type[Plugin]) -> bool:
+    """Whether a plugin cannot be made without options."""
+    return any(field.is_required() for field in cls.model_fields.values())
 
 
 class _WrittenOut(Labels):

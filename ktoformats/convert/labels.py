@@ -50,7 +50,7 @@ class LabelReader:
         """Everything that reads cells."""
         return [*self.named.values(), *self.overrides.values()]
 
-    def read(self, cell: Any, field: str, scale: str | Scale) -> Verdict:
+    def read(self, cell: Any, field: str, scale: str | Scale | Labels) -> Verdict:
         """Read one raw cell of one column.
 
         Raises:
@@ -65,10 +65,10 @@ class LabelReader:
             self._memo[key] = verdict
         return verdict
 
-    def _read(self, cell: Any, field: str, scale: str | Scale) -> Verdict:
+    def _read(self, cell: Any, field: str, scale: str | Scale | Labels) -> Verdict:
         plugin = self.overrides.get(field)
         if plugin is None:
-            plugin = self._by_name(scale) if isinstance(scale, str) else _Plain(scale=scale)
+            plugin = self._plugin(scale)
         try:
             reading = plugin.read(cell)
         except KTOLabelError as error:
@@ -86,6 +86,11 @@ class LabelReader:
             raise PluginContractError(message, kind="labels")
         reason = "" if reading.label else "neutral"
         return Verdict(reading.label, reason, reading.scale, reading.position, reading.flags)
+
+    def _plugin(self, scale: str | Scale | Labels) -> Labels:
+        if isinstance(scale, Labels):
+            return scale
+        return self._by_name(scale) if isinstance(scale, str) else _Plain(scale=scale)
 
     def _by_name(self, name: str) -> Labels:
         if name not in self.named:

@@ -44,6 +44,8 @@ BATCH_ROWS: Final = 1024
 """Samples scored at once: few enough to stay in the processor's cache."""
 UNDEFINED_QUALITY: Final = 0.5
 _HEAD: Final = 200
+_UNREAD: Final = frozenset({"label_unrecognised", "out_of_scale", "winner_unmapped"})
+"""Rejects whose values are summed up."""
 
 
 def _dumps(value: Any) -> bytes:
@@ -222,7 +224,7 @@ class _Run:
 
     def reject(self, line: int, offset: int, error: RecordError, raw: Any) -> None:
         self.account.rejected[error.reason] += 1
-        if isinstance(error, KTOLabelError) and error.reason in ("label_unrecognised", "out_of_scale"):
+        if isinstance(error, KTOLabelError) and error.reason in _UNREAD:
             self.account.note_unknown(error.field, error.seen or error.message[:_HEAD], line)
         self.rejects.append(Reject(self.source, line, offset, error.reason, error.field, error.message, _head(raw)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 from hashlib import sha256
@@ -289,7 +290,10 @@ def _ranked(fact: Ranked, policy: Policy, labels: LabelReader, outcome: Outcome)
     answers = [(place, _side(fact.context, fact.responses[index], policy, outcome), index) for place, index in order]
     living = [(place, answer, index) for place, answer, index in answers if answer is not None]
     sides = _choose(
-        tuple([place for place, _, _ in living]), policy.ranking, policy.ranking_good_to, policy.ranking_bad_from
+        tuple([place for place, _, _ in living]),
+        fact.pick or policy.ranking,
+        policy.ranking_good_to,
+        policy.ranking_bad_from,
     )
     for label, chosen in zip((GOOD, BAD), sides, strict=True):
         for number in chosen:
@@ -313,6 +317,8 @@ def _places(fact: Ranked, policy: Policy) -> _Places:
             f"{len(fact.ranks)} ranks for {len(fact.responses)} responses",
             field=fact.field,
         )
+    if fact.scores:
+        return _places_of_scores([_score(rank, fact.field) for rank in fact.ranks], fact.best)
     ranks = tuple([rank if type(rank) is int else _exact(rank, fact.field) for rank in fact.ranks])
     found = _places_of(ranks, fact.best, policy.ranking_ties)
     if isinstance(found, str):
@@ -332,6 +338,23 @@ def _places_of(ranks: tuple[int, ...], best: str, ties: str) -> _Places | str:
         return "are no permutation of 0..n-1 or 1..n"
     place_of = {rank: place for place, rank in enumerate(distinct, start=1)}
     return tuple(sorted((place_of[rank], index) for index, rank in enumerate(ranks)))
+
+
+def _places_of_scores(scores: list[float], best: str) -> _Places:
+    place_of = {score: place for place, score in enumerate(sorted(set(scores), reverse=best == "high"), start=1)}
+    return tuple(sorted((place_of[score], index) for index, score in enumerate(scores)))
+
+
+def _score(value: Any, field: str) -> float:
+    """A finite number, also one that is written as a text; True is none."""
+    if type(value) is str:
+        try:
+            value = float(value)
+        except ValueError:
+            value = None
+    if type(value) in (int, float) and math.isfinite(value):
+        return float(value)
+    raise RecordError("bad_ranking", f"{value!r:.40} is no score to rank by", field=field)
 
 
 def _are_ranks(ranks: Sequence[int]) -> bool:

@@ -146,7 +146,8 @@ class Registry:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "options"
-            raise ConfigError(f"{kind} {name!r}, option {where}: {first['msg']}, got {first['input']!r}") from error
+            what = str(first["msg"]).removeprefix("Value error, ")
+            raise ConfigError(f"{kind} {name!r}, option {where}: {what}, got {first['input']!r:.200}") from error
         except Exception as error:
             owner = self.owner(kind, name, ours=ours)
             message = f"{kind} plugin {name!r} of {owner} cannot be made ({type(error).__name__}: {error})"

@@ -56,7 +56,7 @@ def read_messages(value: Any, field: str) -> tuple[str, list[Message]]:
     system = ""
     if turns and turns[0].role == "system":
         system = turns.pop(0).content
-    _check_order(turns, field, offset=len(value) - len(turns) if type(value[:1] or None) is list else 0)
+    check_order(turns, field, offset=len(value) - len(turns) if type(value[:1] or None) is list else 0)
     return system, turns
 
 
@@ -127,7 +127,12 @@ def _text_or_empty(value: Any) -> str:
     return value if type(value) is str else ""
 
 
-def _check_order(turns: list[Message], field: str, offset: int) -> None:
+def check_order(turns: list[Message], field: str, offset: int = 0) -> None:
+    """Refuse turns out of order and empty ones.
+
+    Raises:
+        RecordError: `role_order` or `empty_turn`; the field names the turn, counted from `offset`.
+    """
     before = ""
     for number, turn in enumerate(turns, start=offset):
         role = turn.role

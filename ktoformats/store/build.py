@@ -112,6 +112,16 @@ def check_budget(source: str, account: FileAccount, config: KTODataConfig) -> No
     """
     rejected = account.rejected.total()
     records = account.lines - account.blank
+    if account.rejected["winner_unmapped"]:
+        values = "; ".join(
+            f"{one.field}: {one.value} ({one.records} times, first on line {one.first_line})"
+            for one in account.unknowns()[:_REASONS_SHOWN]
+        )
+        raise RejectBudgetError(
+            f"{source}: {account.rejected['winner_unmapped']} of {records} records name a winner that the mapping "
+            f"does not: {values}; a verdict that is half mapped is a misread file: map these values, or set "
+            "policy: {unknown_value: skip}"
+        )
     if (
         config.on_error == "skip"
         or rejected <= config.max_rejected

@@ -150,7 +150,7 @@ def test_the_schema_accepts_what_the_models_accept() -> None:
     data = schema["$defs"]["KTODataConfig"]["properties"]
     names = data["formats"]["items"]["anyOf"][0]["enum"]
     assert failures == []
-    assert names == ["default", "arabic-rating", "binary", "conversation", "pairwise", "ranking"]
+    assert names == ["default", "arabic-rating", "binary", "conversation", "mapping", "pairwise", "ranking"]
     ranking = next(c for c in data["formats"]["items"]["anyOf"][1:] if c["required"] == ["ranking"])
     assert ranking["properties"]["ranking"]["properties"]["order"]["enum"] == ["ranks", "best_first", "worst_first"]
     assert set(data) == set(KTODataConfig.model_fields)

@@ -39,6 +39,7 @@ FORBIDDEN_CALLS: Final = {
 
 FIRST_PARTY_FORMATS: Final = set(PROJECT["entry-points"][GROUPS["format"]])
 ALLOWED_STRINGS: Final = {
+    ("blocks/candidates.py", "conversation"): "a form of an answer",
     ("feedback.py", "binary"): "the specification's `preference_type` of a sample",
     ("feedback.py", "conversation"): "a column of the schema",
     ("convert/encode.py", "conversation"): "a column of the schema",

@@ -154,6 +154,7 @@ def test_the_variable_names_what_may_load(
     states = {one.name: one.state for one in Registry().statuses() if one.kind == "format"}
     assert states == {
         "arabic-rating": "available",
+        "mapping": "available",
         "binary": "available",
         "conversation": "available",
         "greedy": state,

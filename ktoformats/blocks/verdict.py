@@ -1,0 +1,477 @@
+"""Who judged and how: fixed by column, a label, a winner, a rank, a rating. From candidates to facts."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from ktoformats.blocks.path import MISSING, Scope, same
+from ktoformats.blocks.spec import PathText, Spec, path
+from ktoformats.errors import KTOLabelError, RecordError
+from ktoformats.feedback import BAD, GOOD, Judged, Pair, Ranked, Response, Unjudged
+from ktoformats.plugin.kinds import Labels
+from ktoformats.plugin.scale import Reading, Scale, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ktoformats.blocks.candidates import Candidate, Group
+    from ktoformats.feedback import Fact
+
+_NAME: Final = "as mapped"
+_SCALE: Final = Scale(name=_NAME, low=0, high=1, good_from=1, bad_to=0)
+TIE: Final = "tie"
+BOTH_BAD: Final = "both_bad"
+_NUMBERS: Final = (int, float)
+
+
+class VerdictPolicy(Spec):
+    """What follows where a record says less than it might."""
+
+    tie: Literal["drop", "both_good", "both_bad"] = "drop"
+    both_bad: Literal["drop", "keep"] = "drop"
+    """With `keep`, two answers judged bad together are two bad samples."""
+    equal_scores: Literal["keep", "drop"] = "keep"
+    """A pair whose two scores are equal."""
+    min_gap: float | None = Field(None, ge=0)
+    """A pair whose scores lie closer gives no sample."""
+    unknown_value: Literal["error", "skip"] = "error"
+    """A winner that the mapping does not name: stop at the end of the file, or count it as no verdict."""
+    malformed: Literal["drop", "drop_row"] = "drop"
+    """A damaged answer costs itself, or its whole record."""
+    tool_calls: Literal["drop", "keep"] = "drop"
+    """An answer that is a tool call without a text."""
+
+
+class _ByIdentity(Labels):
+    """Label plugins of a mapping are made once per loader: they are told apart as objects."""
+
+    scale: Scale = _SCALE
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def _unrecognised(self, cell: Any, expected: str) -> KTOLabelError:
+        return KTOLabelError("label_unrecognised", f"{shown(cell)} is none of the mapping's values ({expected})")
+
+
+class MappedLabels(_ByIdentity):
+    """Cells that the mapping names, by what they mean."""
+
+    good: tuple[Any, ...] = ()
+    bad: tuple[Any, ...] = ()
+    skip: tuple[Any, ...] = ()
+
+    def read(self, cell: Any) -> Reading | None:
+        """Good, bad or nothing; null is nothing unless the mapping says otherwise."""
+        if _is_in(cell, self.good):
+            return Reading(GOOD, 1.0, 1.0, _NAME)
+        if _is_in(cell, self.bad):
+            return Reading(BAD, 0.0, 0.0, _NAME)
+        if cell is None or cell is MISSING or _is_in(cell, self.skip):
+            return None
+        raise self._unrecognised(cell, f"good {list(self.good)}, bad {list(self.bad)}, skip {list(self.skip)}")
+
+
+class Threshold(_ByIdentity):
+    """Numbers, or the mean of several, with the bounds from which they are good or bad."""
+
+    good: float
+    bad: float
+    missing: tuple[Any, ...] = ()
+
+    @model_validator(mode="after")
+    def _differ(self) -> Threshold:
+        if self.good == self.bad:
+            raise ValueError("good and bad are the same number")
+        return self
+
+    def read(self, cell: Any) -> Reading | None:
+        """Good from the one bound on, bad from the other on, else the middle."""
+        cells = cell if type(cell) is list else [cell]
+        numbers = [_number(one) for one in cells if not (one is None or one is MISSING or _is_in(one, self.missing))]
+        if any(number is None for number in numbers):
+            raise self._unrecognised(cell, f"a number; missing are {list(self.missing)}")
+        known = [number for number in numbers if number is not None]
+        if not known:
+            return None
+        value = math.fsum(known) / len(known)
+        share = (value - self.bad) / (self.good - self.bad)
+        label = GOOD if share >= 1 else BAD if share <= 0 else ""
+        return Reading(label, value, min(max(share, 0.0), 1.0), _NAME)
+
+
+def _is_in(cell: Any, values: tuple[Any, ...]) -> bool:
+    return any(same(cell, value) for value in values)
+
+
+def _number(cell: Any) -> float | None:
+    """A finite number, also when it is written as a text."""
+    if type(cell) is str:
+        try:
+            cell = float(cell)
+        except ValueError:
+            return None
+    return float(cell) if type(cell) in _NUMBERS and math.isfinite(cell) else None
+
+
+FIXED: Final = MappedLabels(good=(GOOD,), bad=(BAD,))
+
+
+class Fixed(Spec):
+    """The columns say it: this one is good, that one is bad."""
+
+    good: str | None = None
+    bad: str | None = None
+    need_both: bool = False
+    """A record without one of the sides has no verdict."""
+    scores: dict[str, PathText] = Field(default_factory=dict)
+    """Candidate to its score: the gap between them, for `min_gap` and `equal_scores`."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Fixed:
+        if self.good is None and self.bad is None:
+            raise ValueError("expected good, bad or both")
+        if self.good == self.bad:
+            raise ValueError(f"{self.good!r} is both good and bad")
+        return self
+
+    def names(self) -> list[str]:
+        """The candidates it names."""
+        return [name for name in (self.good, self.bad, *self.scores) if name]
+
+    def facts(self, group: Group, scope: Scope, policy: VerdictPolicy) -> Iterator[Fact]:
+        """A pair, or each answer by itself where a side has several or none."""
+        sides = {label: [one for one in group.candidates if one.name == name] for label, name in self._sides()}
+        if self.need_both and not all(_present(side) for side in sides.values()):
+            yield Unjudged("single_candidate")
+            return
+        if len(sides) == 2 and all(len(side) == 1 for side in sides.values()):  # noqa: PLR2004 - a pair
+            [good], [bad] = sides[GOOD], sides[BAD]
+            yield pair(group, good, bad, _gap(self.scores, good.name, bad.name, scope), policy)
+            return
+        for label, side in sides.items():
+            for one in side:
+                yield Judged(group.context, one.answer, label, one.name, FIXED, (), _SIDE_TYPES[label])
+
+    def _sides(self) -> list[tuple[str, str]]:
+        return [(label, name) for label, name in ((GOOD, self.good), (BAD, self.bad)) if name is not None]
+
+
+_SIDE_TYPES: Final = {GOOD: "pairwise_positive", BAD: "pairwise_negative"}
+
+
+def _present(side: list[Candidate]) -> bool:
+    return any(not one.is_absent for one in side)
+
+
+def _gap(scores: dict[str, str], good: str, bad: str, scope: Scope) -> float | None:
+    if good not in scores or bad not in scores:
+        return None
+    values = [_number(path(scores[name]).read(scope)) for name in (good, bad)]
+    return None if None in values else values[0] - values[1]  # type: ignore[operator]
+
+
+def pair(group: Group, good: Candidate, bad: Candidate, gap: float | None, policy: VerdictPolicy) -> Fact:
+    """The preference, unless the gap between the two is too small."""
+    if gap is not None:
+        if gap == 0 and policy.equal_scores == "drop":
+            return Unjudged(TIE)
+        if policy.min_gap is not None and abs(gap) < policy.min_gap:
+            return Unjudged("small_gap")
+    return Pair(group.context, good.answer, bad.answer, gap)
+
+
+class Label(Spec):
+    """Each answer has a label of its own."""
+
+    label: PathText
+    good: tuple[Any, ...] = ()
+    bad: tuple[Any, ...] = ()
+    skip: tuple[Any, ...] = (None,)
+    scale: str = ""
+    """Instead of good and bad: the label plugin that reads the cells."""
+
+    @model_validator(mode="after")
+    def _says_how(self) -> Label:
+        if bool(self.scale) == bool(self.good or self.bad):
+            raise ValueError("expected the values that are good and bad, or the name of a scale")
+        twice = [value for value in self.good if _is_in(value, self.bad)]
+        if twice:
+            raise ValueError(f"{twice[0]!r} is both good and bad")
+        return self
+
+    @cached_property
+    def labels(self) -> Labels | str:
+        """What reads the cells."""
+        return self.scale or MappedLabels(good=self.good, bad=self.bad, skip=self.skip)
+
+    def facts(self, group: Group, scope: Scope, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
+        """A judgement for each answer."""
+        for one in group.candidates:
+            cell = path(self.label).read(one.scope)
+            yield Judged(group.context, one.answer, None if cell is MISSING else cell, self.label, self.labels)
+
+
+class Rating(Spec):
+    """Each answer has a number of its own; several (a path with `*`) are averaged."""
+
+    rating: PathText
+    good: float
+    bad: float
+    missing: tuple[Any, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Rating:
+        _ = self.labels
+        return self
+
+    @cached_property
+    def labels(self) -> Threshold:
+        """What reads the cells."""
+        return Threshold(good=self.good, bad=self.bad, missing=self.missing)
+
+    def facts(self, group: Group, scope: Scope, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
+        """A judgement for each answer."""
+        for one in group.candidates:
+            cell = path(self.rating).read(one.scope)
+            yield Judged(group.context, one.answer, None if cell is MISSING else cell, self.rating, self.labels)
+
+
+class Rank(Spec):
+    """The answers stand in an order."""
+
+    rank: PathText | dict[str, PathText]
+    """A path from the candidate, `position` (its place in the list), or candidate to path."""
+    best: Literal["low", "high"] = "low"
+    pick: Literal["", "best_worst", "best_rest", "halves"] = ""
+    """Which of them are good and bad; empty takes the configuration's `ranking_strategy`."""
+
+    @property
+    def field(self) -> str:
+        """What errors call it."""
+        return self.rank if isinstance(self.rank, str) else next(iter(self.rank.values()))
+
+    def facts(self, group: Group, scope: Scope, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
+        """One ranking; answers without a rank stand outside it."""
+        ranked = [(one, self._rank_of(one, place)) for place, one in enumerate(group.candidates)]
+        known = [(one, rank) for one, rank in ranked if rank is not None and rank is not MISSING]
+        if not known:
+            yield Unjudged("null_verdict")
+            return
+        answers, ranks = [one.answer for one, _ in known], [rank for _, rank in known]
+        yield Ranked(group.context, tuple(answers), tuple(ranks), self.best, self.field, self.pick, scores=True)
+
+    def _rank_of(self, one: Candidate, place: int) -> Any:
+        if self.rank == "position":
+            return place
+        if isinstance(self.rank, str):
+            return path(self.rank).read(one.scope)
+        return path(self.rank[one.name]).read(one.scope) if one.name in self.rank else None
+
+
+class Winner(Spec):
+    """One of the answers won, in any of the spellings that people use."""
+
+    model_config = Spec.model_config | {"extra": "allow"}
+    winner: PathText | tuple[PathText, ...] | dict[str, PathText]
+    """A path, the paths of several annotators, or one column for each outcome."""
+    index: Literal[0, 1] | None = None
+    """The value is the candidate's number, counted from here."""
+    cut: float | None = None
+    """The value is a number: below the cut one wins, above it the other."""
+    below: str | None = None
+    above: str | None = None
+    band: float = Field(0.0, ge=0)
+    """With `cut`: this close to it is a tie."""
+    agree: Literal["majority", "unanimous", "first"] = "majority"
+    tie: tuple[Any, ...] = ()
+    both_bad: tuple[Any, ...] = ()
+    skip: tuple[Any, ...] = (None,)
+    scores: dict[str, PathText] = Field(default_factory=dict)
+
+    @cached_property
+    def outcomes(self) -> dict[str, tuple[Any, ...]]:
+        """Candidate to the values that mean it won."""
+        extra = self.__pydantic_extra__ or {}
+        return {
+            name: tuple(values) if isinstance(values, list | tuple) else (values,) for name, values in extra.items()
+        }
+
+    @model_validator(mode="after")
+    def _says_how(self) -> Winner:
+        ways = [self.index is not None, self.cut is not None, bool(self.outcomes), isinstance(self.winner, dict)]
+        if sum(ways) != 1:
+            raise ValueError("expected index, or cut with below and above, or values for each candidate, or columns")
+        if self.cut is not None and not (self.below and self.above and self.below != self.above):
+            raise ValueError("cut needs below and above, two candidates")
+        meant = [(value, name) for name, values in self._meanings() for value in values]
+        for number, (value, name) in enumerate(meant):
+            if clash := next((other for same_value, other in meant[:number] if same(value, same_value)), None):
+                raise ValueError(f"{value!r} stands for {clash} and for {name}")
+        return self
+
+    def _meanings(self) -> list[tuple[str, tuple[Any, ...]]]:
+        return [*self.outcomes.items(), (TIE, self.tie), (BOTH_BAD, self.both_bad)]
+
+    def names(self) -> list[str]:
+        """The candidates it names."""
+        columns = (
+            [name for name in self.winner if name not in (TIE, BOTH_BAD)] if isinstance(self.winner, dict) else []
+        )
+        return [*self.outcomes, *columns, *(name for name in (self.below, self.above) if name), *self.scores]
+
+    def facts(self, group: Group, scope: Scope, policy: VerdictPolicy) -> Iterator[Fact]:
+        """A pair, or the winner before all others where there are more than two.
+
+        Raises:
+            KTOLabelError: `winner_unmapped`, or several columns say different things.
+        """
+        outcome, gap = self._outcome(group, scope, policy)
+        if outcome is None:
+            yield Unjudged("null_verdict")
+        elif outcome in (TIE, BOTH_BAD):
+            yield from _undecided(outcome, group, policy)
+        elif outcome in ("disagreement", "unmapped"):
+            yield Unjudged(outcome)
+        else:
+            yield self._won(outcome, group, gap, scope, policy)
+
+    def _won(self, outcome: str, group: Group, gap: float | None, scope: Scope, policy: VerdictPolicy) -> Fact:
+        winners = [one for one in group.candidates if one.name == outcome]
+        losers = [one for one in group.candidates if one.name != outcome]
+        if len(winners) == len(losers) == 1:
+            known = _gap(self.scores, winners[0].name, losers[0].name, scope)
+            return pair(group, winners[0], losers[0], gap if known is None else known, policy)
+        answers = tuple(one.answer for one in (*winners, *losers))
+        ranks = (1,) * len(winners) + (2,) * len(losers)
+        return Ranked(group.context, answers, ranks, "low", self.field, "best_rest", scores=True)
+
+    @property
+    def field(self) -> str:
+        """What errors call it."""
+        if isinstance(self.winner, str):
+            return self.winner
+        return next(iter(self.winner.values() if isinstance(self.winner, dict) else self.winner))
+
+    def _outcome(self, group: Group, scope: Scope, policy: VerdictPolicy) -> tuple[str | None, float | None]:
+        if isinstance(self.winner, dict):
+            return self._one_hot(scope), None
+        paths = (self.winner,) if isinstance(self.winner, str) else self.winner
+        cells = [(one, path(one).read(scope)) for one in paths]
+        votes = [
+            self._vote(value, field, group, policy)
+            for field, cell in cells
+            for value in (cell if type(cell) is list and path(field).many else [cell])
+        ]
+        gap = None
+        if self.cut is not None and len(cells) == 1 and (number := _number(cells[0][1])) is not None:
+            gap = abs(number - self.cut)
+        return _agreed(votes, self.agree), gap
+
+    def _one_hot(self, scope: Scope) -> str | None:
+        columns = self.winner if isinstance(self.winner, dict) else {}
+        won = []
+        for name, column in columns.items():
+            cell = path(column).read(scope)
+            number = float(cell) if type(cell) is bool else _number(cell)
+            if cell is None or cell is MISSING:
+                continue
+            if number not in (0.0, 1.0):
+                raise KTOLabelError("label_unrecognised", f"{shown(cell)} is neither 0 nor 1", field=column)
+            won += [name] * (number == 1.0)
+        if len(won) > 1:
+            raise KTOLabelError("contradictory_verdicts", f"{' and '.join(won)} won together", field=self.field)
+        return won[0] if won else None
+
+    def _vote(self, cell: Any, field: str, group: Group, policy: VerdictPolicy) -> str | None:
+        if cell is MISSING or _is_in(cell, self.skip):
+            return None
+        named = next((name for name, values in self._meanings() if _is_in(cell, values)), None)
+        if named is not None:
+            return named
+        if self.cut is not None and (number := _number(cell)) is not None:
+            if abs(number - self.cut) <= self.band:
+                return TIE
+            return self.below if number < self.cut else self.above
+        if self.index is not None and (name := _by_index(cell, self.index, group)) is not None:
+            return name
+        if policy.unknown_value == "skip":
+            return "unmapped"
+        raise KTOLabelError(
+            "winner_unmapped", f"{shown(cell)} names no candidate of the mapping", field=field, seen=shown(cell)
+        )
+
+
+def _by_index(cell: Any, base: int, group: Group) -> str | None:
+    number = _number(cell)
+    names = list(dict.fromkeys(one.name for one in group.candidates))
+    if number is None or not number.is_integer() or not 0 <= number - base < len(names):
+        return None
+    return names[int(number) - base]
+
+
+def _agreed(votes: list[str | None], agree: str) -> str | None:
+    given = [vote for vote in votes if vote is not None]
+    if not given:
+        return None
+    if agree == "first":
+        return given[0]
+    [(outcome, count)] = Counter(given).most_common(1)
+    enough = count == len(given) if agree == "unanimous" else 2 * count > len(given)
+    return outcome if enough else "disagreement"
+
+
+def _undecided(outcome: str, group: Group, policy: VerdictPolicy) -> Iterator[Fact]:
+    choice = policy.tie if outcome == TIE else {"drop": "drop", "keep": "both_bad"}[policy.both_bad]
+    if choice == "drop":
+        yield Unjudged(outcome)
+        return
+    label = GOOD if choice == "both_good" else BAD
+    for one in group.candidates:
+        yield Judged(group.context, one.answer, label, one.name, FIXED, (), _SIDE_TYPES[label])
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Spec):
+        return type(value).__name__.lower()
+    keys = value if isinstance(value, dict) else {}
+    return next((kind for kind in ("winner", "rank", "rating", "label") if kind in keys), "fixed")
+
+
+Verdict = Annotated[
+    Annotated[Fixed, Tag("fixed")]
+    | Annotated[Label, Tag("label")]
+    | Annotated[Winner, Tag("winner")]
+    | Annotated[Rank, Tag("rank")]
+    | Annotated[Rating, Tag("rating")],
+    Discriminator(_kind),
+]
+"""Exactly one kind of verdict; which, its keys say."""
+
+
+def refuse_damage(group: Group, policy: VerdictPolicy) -> Group:
+    """Apply what the policy says of damaged answers and of tool calls.
+
+    Raises:
+        RecordError: `malformed: drop_row`, and an answer is damaged.
+    """
+    checked = [one._replace(answer=_without_calls(one.answer, policy)) for one in group.candidates]
+    if policy.malformed == "drop_row":
+        for one in checked:
+            if isinstance(one.answer, RecordError):
+                raise one.answer
+    return group._replace(candidates=checked)
+
+
+def _without_calls(answer: str | Response | RecordError, policy: VerdictPolicy) -> str | Response | RecordError:
+    if policy.tool_calls == "drop" and isinstance(answer, Response) and answer.tool_calls and not answer.text:
+        return RecordError("tool_call_answer", "the answer is a tool call without a text; tool_calls: keep takes it")
+    return answer
