@@ -463,6 +463,8 @@ def refuse_damage(group: Group, policy: VerdictPolicy) -> Group:
     Raises:
         RecordError: `malformed: drop_row`, and an answer is damaged.
     """
+    if all(type(one.answer) is str for one in group.candidates):
+        return group
     checked = [one._replace(answer=_without_calls(one.answer, policy)) for one in group.candidates]
     if policy.malformed == "drop_row":
         for one in checked:

@@ -11,7 +11,7 @@ import click
 
 from ktoformats.cli import output
 from ktoformats.cli.samples import sample_table
-from ktoformats.cli.shared import config_option, data_config, format_option, json_option, set_option
+from ktoformats.cli.shared import config_option, data_config, format_option, json_option, mapping_option, set_option
 from ktoformats.convert.assemble import assemble, needs_options
 from ktoformats.convert.detect import Detector, NamedFormat, claim_by, shape_key, shape_of
 from ktoformats.errors import AmbiguousFormatError, ConfigError, KTOLabelError, PluginError, RecordError
@@ -45,6 +45,7 @@ class _Found(NamedTuple):
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @config_option
 @format_option
+@mapping_option
 @set_option
 @click.option(
     "--samples", "count", type=click.IntRange(0, 100), default=3, show_default=True, help="Samples to show."
@@ -54,6 +55,7 @@ def command(
     sources: tuple[str, ...],
     config_file: Path | None,
     formats: tuple[str, ...],
+    mapping_file: Path | None,
     settings: tuple[str, ...],
     *,
     count: int,
@@ -67,7 +69,7 @@ def command(
     Example:
       ktoformats inspect feedback.jsonl --samples 5
     """  # noqa: D301 - \b keeps click from joining the lines
-    config = data_config(config_file, formats, settings)
+    config = data_config(config_file, formats, settings, mapping_file)
     registry = Registry()
     paths = resolve(list(sources))
     shapes, unreadable = _shapes(paths)

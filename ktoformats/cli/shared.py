@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ktoformats.cli import output
-from ktoformats.config.files import parse_yaml
+from ktoformats.config.files import parse_yaml, read_yaml
 from ktoformats.config.models import KTOConfig, KTODataConfig
 from ktoformats.errors import ConfigError
 from ktoformats.feedback import BAD, GOOD
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ktoformats.store.build import Progress
     from ktoformats.store.report import Report
 
+_MAPPING = "mapping"
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 format_option = click.option(
     "--format",
@@ -27,6 +28,12 @@ format_option = click.option(
     multiple=True,
     metavar="NAME",
     help="Read with this format; may be repeated. Replaces the configured set (`default`: the first-party ones).",
+)
+mapping_option = click.option(
+    "--mapping",
+    "mapping_file",
+    type=click.Path(path_type=Path),
+    help="Read with the mapping in this YAML file, which may stand under a `mapping:` key. Replaces the configured set.",
 )
 set_option = click.option(
     "--set",
@@ -44,7 +51,11 @@ config_option = click.option(
 
 
 def data_config(
-    config_file: Path | None, formats: tuple[str, ...], settings: tuple[str, ...], **values: Any
+    config_file: Path | None,
+    formats: tuple[str, ...],
+    settings: tuple[str, ...],
+    mapping_file: Path | None = None,
+    **values: Any,
 ) -> KTODataConfig:
     """The data section: file, then options, then --set.
 
@@ -53,6 +64,8 @@ def data_config(
     Raises:
         ConfigError: A key or value is wrong.
     """
+    if formats and mapping_file is not None:
+        raise ConfigError("--format and --mapping both say how to read; give one of them")
     if config_file is None:
         plain: dict[str, Any] = {"balance_labels": False}
     else:
@@ -60,6 +73,9 @@ def data_config(
     plain |= {key: value for key, value in values.items() if value is not None}
     if formats:
         plain["formats"] = list(formats)
+    if mapping_file is not None:
+        mapping = read_yaml(mapping_file)
+        plain["formats"] = [{_MAPPING: mapping.get(_MAPPING, mapping)}]
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:

@@ -254,6 +254,23 @@ def test_ctrl_c_leaves_nothing(lines: Callable[..., Path], tmp_path: Path) -> No
     assert [p for p in (tmp_path / "cache").rglob("*") if p.is_file()] == []
 
 
+MAPPING = "prompt: q\ncandidates: {a: left, b: right}\nverdict: {winner: w, a: [1], b: [2]}\n"
+
+
+@pytest.mark.parametrize("text", [MAPPING, "mapping:\n  " + MAPPING.replace("\n", "\n  ")])
+def test_a_mapping_in_a_file(text: str, run: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "votes.yaml").write_text(text)
+    rows = [{"q": f"q{i}", "left": "yes", "right": "no", "w": 1 + i % 2} for i in range(4)]
+    done = run("convert", lines(rows), "-o", "x.jsonl", "--mapping", tmp_path / "votes.yaml", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["labels"] == {"good": 4, "bad": 4}
+    seen = run("inspect", lines(rows), "--mapping", tmp_path / "votes.yaml", "--json")
+    assert seen.returncode == 0, seen.stderr
+    both = run("convert", lines(rows), "-o", "y.jsonl", "--mapping", tmp_path / "votes.yaml", "--format", "binary")
+    assert both.returncode == 2
+    assert "--format and --mapping both say how to read" in both.stderr
+
+
 def stage(rejects: Path, error: BaseException | None = None) -> None:
     """Write rejects as a run does that ends so."""
     with _staged(rejects) as staged:

@@ -40,6 +40,7 @@ FORBIDDEN_CALLS: Final = {
 FIRST_PARTY_FORMATS: Final = set(PROJECT["entry-points"][GROUPS["format"]])
 ALLOWED_STRINGS: Final = {
     ("blocks/candidates.py", "conversation"): "a form of an answer",
+    ("cli/shared.py", "mapping"): "the option --mapping",
     ("feedback.py", "binary"): "the specification's `preference_type` of a sample",
     ("feedback.py", "conversation"): "a column of the schema",
     ("convert/encode.py", "conversation"): "a column of the schema",
