@@ -33,7 +33,7 @@ mapping_option = click.option(
     "--mapping",
     "mapping_file",
     type=click.Path(path_type=Path),
-    help="Read with the mapping in this YAML file, which may stand under a `mapping:` key. Replaces the configured set.",
+    help="Read with the mapping in this YAML file (or under its key `mapping`). Replaces the configured set.",
 )
 set_option = click.option(
     "--set",
