@@ -100,7 +100,7 @@ def is_mojibake(raw: str) -> bool:
         or (arabic >= 10 and count("[طظ]", text) * 10 > 3 * arabic)
         or text.count("\ufffd") * 100 > len(text)
         or count(r"\\u06[0-9a-fA-F]{2}", text) >= 3
-        or raw.strip(" \t\n\r\f") == "#NAME?"
+        or raw.strip() == "#NAME?"
     )
 
 
