@@ -100,8 +100,8 @@ def command(
 ) -> None:
     """Turn preference feedback into KTO training data.
 
-    SOURCE is a file, several, or a quoted glob: JSON Lines or a JSON array, plain or gzip. Without one the
-    config's train_file is read. Without a config nothing is balanced.
+    SOURCE is a file, several, or a quoted glob: JSON Lines or a JSON array, plain, gzip, zstd, bzip2
+    or xz. Without one the config's train_file is read. Without a config nothing is balanced.
 
     \b
     Examples:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from ktoformats.errors import SourceError
+from ktoformats.read.inflate import CODECS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,7 @@ def is_array(chunks: Peeked, file_name: str, name: str) -> bool:
 
     Args:
         chunks: The file's beginning.
-        file_name: `.json` and `.json.gz` say that a leading `[` opens an array of records.
+        file_name: `.json`, also before `.gz` and its like, says that a leading `[` opens an array of records.
         name: The file, as the user named it.
 
     Raises:
@@ -77,7 +78,7 @@ def is_array(chunks: Peeked, file_name: str, name: str) -> bool:
     head = chunks.head(_HEAD_BYTES).removeprefix(BOM)
     text = head.lstrip()
     if text.startswith(b"["):
-        named = file_name.lower().endswith((".json", ".json.gz"))
+        named = file_name.lower().endswith((".json", *(f".json{codec.suffix}" for codec in CODECS)))
         if named or _opens_array(text, ended=chunks.ended):
             return True
     _refuse_lone_returns(head, name)

@@ -27,7 +27,7 @@ def blocks(
     block_bytes: int = 1 << 20,
     max_line_bytes: int = MAX_LINE_BYTES,
 ) -> Iterator[Block]:
-    """Read the records of a file of JSON Lines or of one JSON array, gzipped or not.
+    """Read the records of a file of JSON Lines or of one JSON array, compressed or not.
 
     For lines, the number of lines is that of records, faults and blank lines together.
 

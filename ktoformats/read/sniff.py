@@ -6,13 +6,9 @@ import codecs
 from typing import Final
 
 from ktoformats.errors import SourceError
-
-GZIP: Final = b"\x1f\x8b"
+from ktoformats.read.inflate import codec_of
 
 _CONTAINERS: Final = (
-    (b"\x28\xb5\x2f\xfd", "a zstd file", "decompress it (zstd -d)"),
-    (b"\xfd7zXZ\x00", "an xz file", "decompress it (xz -d)"),
-    (b"BZh", "a bzip2 file", "decompress it (bzip2 -d)"),
     (b"\x04\x22\x4d\x18", "an lz4 file", "decompress it (lz4 -d)"),
     (b"PK\x03\x04", "a zip archive", "extract it"),
     (b"PK\x05\x06", "a zip archive", "extract it"),
@@ -51,14 +47,15 @@ def refuse_foreign(head: bytes, name: str) -> None:
         raise SourceError("wrong_encoding", name, message)
 
 
-def refuse_nested_gzip(head: bytes, name: str) -> None:
-    """Refuse gzip within gzip.
+def refuse_nested(head: bytes, name: str) -> None:
+    """Refuse what was compressed twice.
 
     Raises:
         SourceError: `unsupported_container`.
     """
-    if head.startswith(GZIP):
-        raise SourceError("unsupported_container", name, "this was compressed twice; run gzip -d on it first")
+    if codec := codec_of(head):
+        message = f"this was compressed twice, with {codec.name} inside; decompress it once"
+        raise SourceError("unsupported_container", name, message)
 
 
 def _is_wide(head: bytes) -> bool:

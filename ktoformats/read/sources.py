@@ -1,4 +1,4 @@
-"""Finding the files a user named, and reading their bytes with gzip undone.
+"""Finding the files a user named, and reading their bytes with compression undone.
 
 Nothing but regular files is ever opened, and a file that changes while it is read is noticed.
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from ktoformats.errors import SourceError
-from ktoformats.read.inflate import inflate
-from ktoformats.read.sniff import GZIP, refuse_foreign, refuse_nested_gzip
+from ktoformats.read.inflate import LONGEST_MAGIC, codec_of, inflate, is_cut_magic
+from ktoformats.read.sniff import refuse_foreign, refuse_nested
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,7 +98,7 @@ def open_source(
     max_ratio: int = 200,
     max_output: int = 1 << 30,
 ) -> Iterator[Iterator[bytes]]:
-    """Open a file for reading, with gzip undone whatever the file is called.
+    """Open a file for reading, with gzip, zstd, bzip2 and xz undone whatever the file is called.
 
     Args:
         path: The file.
@@ -135,17 +135,17 @@ def _chunks(
 
 def _pieces(file: IO[bytes], path: Path, name: str, limit: int) -> Iterator[bytes]:
     """The decompressed bytes in pieces of any length, the first one looked at."""
-    magic = _read(file, len(GZIP), name)
+    head = _read(file, LONGEST_MAGIC, name)
     file.seek(0)
-    if magic == GZIP[:1] or (not magic and path.suffix.lower() == ".gz"):
-        raise SourceError("truncated_file", name, "the gzip file is cut at its very start; copy it again")
-    zipped = magic == GZIP
-    raw = iter(lambda: _read(file, _RAW_BYTES if zipped else MIB, name), b"")
-    pieces = inflate(raw, name, limit=limit, piece_bytes=MIB) if zipped else raw
+    if is_cut_magic(head, path.suffix.lower()):
+        raise SourceError("truncated_file", name, "the compressed file is cut at its very start; copy it again")
+    codec = codec_of(head)
+    raw = iter(lambda: _read(file, _RAW_BYTES if codec else MIB, name), b"")
+    pieces = inflate(raw, name, codec=codec, limit=limit, piece_bytes=MIB) if codec else raw
     first = next(pieces, b"")
     refuse_foreign(first, name)
-    if zipped:
-        refuse_nested_gzip(first, name)
+    if codec:
+        refuse_nested(first, name)
     if first:
         yield first
     yield from pieces
