@@ -12,13 +12,22 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ktoformats.blocks.candidates": ("CandidateReader", "Candidates", "Each", "EachTurn", "Form", "Group"),
+    "ktoformats.blocks.candidates": (
+        "Candidate",
+        "CandidateReader",
+        "Candidates",
+        "Each",
+        "EachTurn",
+        "Form",
+        "Group",
+    ),
     "ktoformats.blocks.chat": ("Chat", "Marks"),
     "ktoformats.blocks.context": ("ContextReader", "Prompt"),
     "ktoformats.blocks.path": ("Scope", "read_path"),
+    "ktoformats.blocks.rows": ("JoinRows", "in_rows", "pooled", "reader"),
     "ktoformats.blocks.spec": ("PathText",),
     "ktoformats.blocks.tree": ("Tree", "TreeReader", "matches"),
-    "ktoformats.blocks.verdict": ("Label", "Verdict", "VerdictPolicy", "refuse_damage"),
+    "ktoformats.blocks.verdict": ("Fixed", "Label", "Verdict", "VerdictPolicy", "Winner", "lost", "refuse_damage"),
     "ktoformats.errors": (
         "AmbiguousFormatError",
         "ConfigError",
@@ -50,6 +59,7 @@ _HOMES = {
         "Fact",
         "Unjudged",
     ),
+    "ktoformats.plugin.gather": ("Gather", "Join"),
     "ktoformats.plugin.kinds": (
         "Claim",
         "Dropped",
@@ -93,6 +103,9 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     # mypy and editors follow these; a test keeps both lists equal
     from ktoformats.blocks.candidates import (
+        Candidate as Candidate,
+    )
+    from ktoformats.blocks.candidates import (
         CandidateReader as CandidateReader,
     )
     from ktoformats.blocks.candidates import (
@@ -128,6 +141,18 @@ if TYPE_CHECKING:
     from ktoformats.blocks.path import (
         read_path as read_path,
     )
+    from ktoformats.blocks.rows import (
+        JoinRows as JoinRows,
+    )
+    from ktoformats.blocks.rows import (
+        in_rows as in_rows,
+    )
+    from ktoformats.blocks.rows import (
+        pooled as pooled,
+    )
+    from ktoformats.blocks.rows import (
+        reader as reader,
+    )
     from ktoformats.blocks.spec import (
         PathText as PathText,
     )
@@ -141,6 +166,9 @@ if TYPE_CHECKING:
         matches as matches,
     )
     from ktoformats.blocks.verdict import (
+        Fixed as Fixed,
+    )
+    from ktoformats.blocks.verdict import (
         Label as Label,
     )
     from ktoformats.blocks.verdict import (
@@ -148,6 +176,12 @@ if TYPE_CHECKING:
     )
     from ktoformats.blocks.verdict import (
         VerdictPolicy as VerdictPolicy,
+    )
+    from ktoformats.blocks.verdict import (
+        Winner as Winner,
+    )
+    from ktoformats.blocks.verdict import (
+        lost as lost,
     )
     from ktoformats.blocks.verdict import (
         refuse_damage as refuse_damage,
@@ -247,6 +281,12 @@ if TYPE_CHECKING:
     )
     from ktoformats.loader import (
         PreferenceDataLoader as PreferenceDataLoader,
+    )
+    from ktoformats.plugin.gather import (
+        Gather as Gather,
+    )
+    from ktoformats.plugin.gather import (
+        Join as Join,
     )
     from ktoformats.plugin.kinds import (
         Claim as Claim,

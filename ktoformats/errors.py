@@ -72,7 +72,12 @@ class RecordError(KtoFormatsError, ValueError):
         message: What was seen, what was expected, what to do.
         field: The field or path the trouble is in; empty for the whole record.
         seen: The value that could not be read, in short; empty where the message says all.
+
+    Attributes:
+        row: Among records that were gathered: the one that is damaged; None for all of them.
     """
+
+    row: int | None = None
 
     def __init__(self, reason: str, message: str, *, field: str = "", seen: str = "") -> None:
         super().__init__(message)

@@ -47,6 +47,8 @@ class Response(NamedTuple):
     reasoning: str = ""
     tool_calls: str = ""
     context: Context | None = None
+    row: int = 0
+    """Among records that were gathered: the one it comes from."""
 
 
 class Judged(NamedTuple):
@@ -187,6 +189,7 @@ REASONS: Final[dict[str, str]] = {
     "non_finite": "NaN, Infinity or a number too large for a double.",
     "int_out_of_range": "An integer beyond 64 bits, which two readers would round differently.",
     "duplicate_key": "One object has the same key twice; readers disagree about which counts.",
+    "several_matches": "Several records of the joined file have the record's key.",
     "too_deep": "Objects and lists are nested too deeply.",
     "too_many_items": "An object or list has too many items.",
     "line_too_long": "The line is longer than the limit.",
@@ -205,6 +208,7 @@ REASONS: Final[dict[str, str]] = {
     "empty_turn": "A message has neither text nor a tool call.",
     "too_many_turns": "A conversation has more turns than the limit.",
     "prompt_mismatch": "The prompt and the conversation contradict each other.",
+    "broken_tree": "A message's way to the root is broken: one above is missing, or an id stands twice.",
     "no_transcript": "The text is no transcript: it does not begin with a role mark.",
     "tool_call_answer": "The answer is a tool call without a text, and `policy: {tool_calls: drop}` is set.",
     "reasoning_refused": "The answer holds reasoning, and `reasoning: reject` is set.",
@@ -230,6 +234,9 @@ REASONS: Final[dict[str, str]] = {
     "identical_sides": "Both sides of the preference have the same text.",
     "single_candidate": "Only one answer was ranked.",
     "middle_rank": "The answer is neither among the best nor among the worst.",
+    "part_of_group": "Others that the record belongs to gave samples; it is their context, or lies between them.",
+    "joined": "The record was joined to one of another file, and is accounted for there.",
+    "unmatched": "No record of the other file has the key of this one, which was to be joined.",
     # samples dropped by a stage
     "too_short": "The prompt or response is shorter than the minimum.",
     "too_long": "The prompt or response is longer than the maximum.",

@@ -29,6 +29,10 @@ class Candidate(NamedTuple):
     answer: str | Response | RecordError
     scope: Scope
     """What verdict paths are read in: the item of a list, else the record."""
+    row: int = 0
+    """Among records that were gathered: the one it comes from."""
+    others: tuple[Candidate, ...] = ()
+    """The same answer in other rows, each with a verdict of its own."""
 
     @property
     def is_absent(self) -> bool:
@@ -211,7 +215,7 @@ class CandidateReader:
             where = f"{field}[{place + leading}]"
             if any(one.role == "user" for one in turns[:place]):  # a greeting answers nothing
                 answer = self._answer_to((system, turns[: place + 1]), where, scope)
-                yield Candidate(str(number), answer, inner)
+                yield Candidate(str(number), answer, inner, place + leading)
 
     def _named(self, name: str, forms: tuple[Form, ...], scope: Scope) -> Iterator[Candidate]:
         form = next((one for one in forms if _is_present(one, scope)), forms[0])

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ktoformats.blocks.candidates import Candidate, Group
 from ktoformats.blocks.context import required
 from ktoformats.blocks.path import MISSING, Scope, same
-from ktoformats.blocks.spec import PathText, Spec, one_of, path
+from ktoformats.blocks.spec import PathText, Spec, path
 from ktoformats.errors import RecordError
 from ktoformats.plugin.turns import answer_of, context_of
 
@@ -28,14 +28,15 @@ class Tree(Spec):
     """Where the tree stands and how its nodes hang together."""
 
     root: PathText | None = None
-    """The root node of a nested tree."""
+    """The root node of a nested tree. Without it and without `nodes` each record is a node."""
     children: PathText = "children"
     """With `root`: the nodes below a node."""
     nodes: PathText | None = None
     """An object of nodes by id, or a list of nodes."""
     id: PathText = "id"
+    """With nodes or records: a node's own id."""
     parent: PathText = "parent"
-    """With `nodes`: the id of the node above."""
+    """With nodes or records: the id of the node above."""
     pick: PathText | None = None
     """With `nodes`: the id of the one answer that was judged."""
     dead: Where = Field(default_factory=dict)
@@ -45,10 +46,16 @@ class Tree(Spec):
 
     @model_validator(mode="after")
     def _is_one(self) -> Tree:
-        one_of(self, "root", "nodes")
+        if self.root is not None and self.nodes is not None:
+            raise ValueError("expected root or nodes, got both")
         if self.pick is not None and self.nodes is None:
             raise ValueError("pick belongs to nodes")
         return self
+
+    @property
+    def of_rows(self) -> bool:
+        """Whether each record is a node."""
+        return self.root is None and self.nodes is None
 
 
 def matches(where: Where, scope: Scope) -> bool:
@@ -96,6 +103,33 @@ class TreeReader:
         for root in below.get(None, []):
             yield from self._walk(root, lambda node: below.get(_read(node, spec.id), []), scope)
 
+    def read_rows(self, rows: list[Any]) -> Iterator[Group | RecordError]:
+        """The same where each row is a node; an answer whose way up is broken is an error with its row."""
+        number_of = {id(row): number for number, row in enumerate(rows)}
+        nodes: dict[Any, Any] = {}
+        below: dict[Any, list[Any]] = {}
+        for number, row in enumerate(rows):
+            key = _read(row, self._spec.id)
+            if type(row) is not dict or type(key) not in (str, int):
+                yield _broken(number, f"expected a message with the id {self._spec.id!r}")
+            elif key in nodes:
+                yield _broken(number, f"the id {key!r:.60} stands twice")
+            else:
+                nodes[key] = row
+                below.setdefault(_above(row, self._spec.parent), []).append(row)
+        for key, roots in below.items():
+            for root in [] if key in nodes else roots:
+                ways = self._steps(root, lambda node: below.get(_read(node, self._spec.id), []))
+                if key is None:
+                    yield from (self._group(way, answers, Scope(rows, rows), number_of) for way, answers in ways)
+                    continue
+                lost = [one for _, answers in ways for one in answers] + [root] * self._is_candidate(root)
+                message = f"the message above, {key!r:.60}, is in no record, or leads in a circle"
+                yield from (_broken(number_of[id(one)], message) for one in lost)
+        for key in _in_circles({key: _above(row, self._spec.parent) for key, row in nodes.items()}):
+            if self._is_candidate(nodes[key]):
+                yield _broken(number_of[id(nodes[key])], "the messages name each other as parents in a circle")
+
     def _nested(self, root: Any, scope: Scope) -> Iterator[Group]:
         def below(node: dict[str, Any]) -> list[Any]:
             found = _read(node, self._spec.children)
@@ -104,7 +138,11 @@ class TreeReader:
         yield from self._walk(root, below, scope)
 
     def _walk(self, root: Any, below: Any, scope: Scope) -> Iterator[Group]:
-        """Depth first, without recursion: trees are as deep as their authors like."""
+        for way, answers in self._steps(root, below):
+            yield self._group(way, answers, scope, {})
+
+    def _steps(self, root: Any, below: Any) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
+        """Each way down with the answers at its end; depth first, without recursion, for trees may be deep."""
         waiting: list[tuple[Any, tuple[Any, ...]]] = [(root, ())]
         seen = 0
         while waiting:
@@ -118,7 +156,7 @@ class TreeReader:
             children = below(node)
             answers = [one for one in children if self._is_candidate(one)]
             if answers:
-                yield self._group(way, answers, scope)
+                yield way, answers
             waiting += [(child, way) for child in reversed(children)]
 
     def _is_dead(self, node: dict[str, Any]) -> bool:
@@ -129,7 +167,7 @@ class TreeReader:
             return False
         return self._chat.role_of(node) == "assistant"
 
-    def _group(self, way: tuple[Any, ...], answers: list[Any], scope: Scope) -> Group:
+    def _group(self, way: tuple[Any, ...], answers: list[Any], scope: Scope, rows: dict[int, int]) -> Group:
         candidates = []
         for number, node in enumerate(answers):
             inner = Scope(scope.record, node, number)
@@ -138,7 +176,7 @@ class TreeReader:
                 answer: Any = answer_of(("", turns), "node")
             except RecordError as error:
                 answer = error
-            candidates.append(Candidate(str(number), answer, inner))
+            candidates.append(Candidate(str(number), answer, inner, rows.get(id(node), 0)))
         try:
             context = context_of(self._chat.read(list(way), "node"), "node")
         except RecordError as error:
@@ -176,5 +214,31 @@ class TreeReader:
         return Group(answer.context, [Candidate("0", answer, scope)])
 
 
-def _read(node: dict[str, Any], key: str) -> Any:
+def _read(node: Any, key: str) -> Any:
     return path(key).read(Scope(node, node))
+
+
+def _above(node: dict[str, Any], key: str) -> Any:
+    """The id of the node above, None for a root."""
+    found = _read(node, key)
+    return found if type(found) in (str, int) else None
+
+
+def _in_circles(above: dict[Any, Any]) -> list[Any]:
+    """The ids that no root leads to."""
+    children: dict[Any, list[Any]] = {}
+    for key, parent in above.items():
+        children.setdefault(parent, []).append(key)
+    waiting = [parent for parent in children if parent not in above]
+    reached = set()
+    while waiting:
+        found = children.get(waiting.pop(), [])
+        reached.update(found)
+        waiting += found
+    return [key for key in above if key not in reached]
+
+
+def _broken(row: int, message: str) -> RecordError:
+    error = RecordError("broken_tree", message)
+    error.row = row
+    return error

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ktoformats.blocks.candidates import Candidate, Group
-    from ktoformats.feedback import Fact
+    from ktoformats.feedback import Context, Fact
 
 _NAME: Final = "as mapped"
 _SCALE: Final = Scale(name=_NAME, low=0, high=1, good_from=1, bad_to=0)
@@ -108,6 +109,10 @@ class Threshold(_ByIdentity):
         return Reading(label, value, min(max(share, 0.0), 1.0), _NAME)
 
 
+Scopes = Sequence[Scope]
+"""What a verdict about a whole record is read in: the record, or the gathered records that judge the same answers."""
+
+
 def _is_in(cell: Any, values: tuple[Any, ...]) -> bool:
     return any(same(cell, value) for value in values)
 
@@ -147,7 +152,7 @@ class Fixed(Spec):
         """The candidates it names."""
         return [name for name in (self.good, self.bad, *self.scores) if name]
 
-    def facts(self, group: Group, scope: Scope, policy: VerdictPolicy) -> Iterator[Fact]:
+    def facts(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> Iterator[Fact]:
         """A pair, or each answer by itself where a side has several or none."""
         sides = {label: [one for one in group.candidates if one.name == name] for label, name in self._sides()}
         if self.need_both and not all(_present(side) for side in sides.values()):
@@ -155,7 +160,7 @@ class Fixed(Spec):
             return
         if len(sides) == 2 and all(len(side) == 1 for side in sides.values()):  # noqa: PLR2004 - a pair
             [good], [bad] = sides[GOOD], sides[BAD]
-            yield pair(group, good, bad, _gap(self.scores, good.name, bad.name, scope), policy)
+            yield pair(group, good, bad, _gap(self.scores, good.name, bad.name, scopes[0]), policy)
             return
         for label, side in sides.items():
             for one in side:
@@ -190,14 +195,17 @@ def pair(group: Group, good: Candidate, bad: Candidate, gap: float | None, polic
 
 
 class Label(Spec):
-    """Each answer has a label of its own."""
+    """Each answer has a label of its own, or several that have to agree."""
 
-    label: PathText
+    label: PathText | tuple[PathText, ...]
+    """A path, or the paths of several annotators."""
     good: tuple[Any, ...] = ()
     bad: tuple[Any, ...] = ()
     skip: tuple[Any, ...] = (None,)
     scale: str = ""
     """Instead of good and bad: the label plugin that reads the cells."""
+    agree: Literal["majority", "unanimous", "first"] = "majority"
+    """Several labels of one answer: more than half of them, all of them, or the first."""
 
     @model_validator(mode="after")
     def _says_how(self) -> Label:
@@ -208,41 +216,96 @@ class Label(Spec):
             raise ValueError(f"{twice[0]!r} is both good and bad")
         return self
 
+    @property
+    def field(self) -> str:
+        """What errors call it."""
+        return self.label if isinstance(self.label, str) else self.label[0]
+
     @cached_property
     def labels(self) -> Labels | str:
         """What reads the cells."""
         return self.scale or MappedLabels(good=self.good, bad=self.bad, skip=self.skip)
 
-    def facts(self, group: Group, scope: Scope, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
+    def facts(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
         """A judgement for each answer."""
+        paths = [self.label] if isinstance(self.label, str) else list(self.label)
         for one in group.candidates:
-            cell = path(self.label).read(one.scope)
-            yield Judged(group.context, one.answer, None if cell is MISSING else cell, self.label, self.labels)
+            cells = [cell for each in (one, *one.others) for cell in _cells(paths, each.scope)]
+            yield from _judged_by(cells, one, group.context, self.field, self.labels, self.agree)
 
 
 class Rating(Spec):
-    """Each answer has a number of its own; several (a path with `*`) are averaged."""
+    """Each answer has a number of its own, or several."""
 
-    rating: PathText
+    rating: PathText | tuple[PathText, ...]
+    """A path, or several."""
     good: float
     bad: float
     missing: tuple[Any, ...] = ()
+    agree: Literal["mean", "majority", "unanimous", "first"] = "mean"
+    """Several numbers of one answer: their mean, or what more than half of them, all or the first come to."""
 
     @model_validator(mode="after")
     def _is_sound(self) -> Rating:
         _ = self.labels
         return self
 
+    @property
+    def field(self) -> str:
+        """What errors call it."""
+        return self.rating if isinstance(self.rating, str) else self.rating[0]
+
     @cached_property
     def labels(self) -> Threshold:
         """What reads the cells."""
         return Threshold(good=self.good, bad=self.bad, missing=self.missing)
 
-    def facts(self, group: Group, scope: Scope, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
+    def facts(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
         """A judgement for each answer."""
+        paths = [self.rating] if isinstance(self.rating, str) else list(self.rating)
         for one in group.candidates:
-            cell = path(self.rating).read(one.scope)
-            yield Judged(group.context, one.answer, None if cell is MISSING else cell, self.rating, self.labels)
+            cells = [cell for each in (one, *one.others) for cell in _cells(paths, each.scope)]
+            if self.agree == "mean":
+                cells = [cells] if len(cells) > 1 else cells
+            yield from _judged_by(cells, one, group.context, self.field, self.labels, self.agree)
+
+
+def _cells(paths: list[str], scope: Scope) -> list[Any]:
+    """The verdict cells of one answer, null where there is none."""
+    found: list[Any] = []
+    for text in paths:
+        cell = path(text).read(scope)
+        found += cell if path(text).many and type(cell) is list else [None if cell is MISSING else cell]
+    return found or [None]
+
+
+def _judged_by(
+    cells: list[Any], one: Candidate, context: Context | None, field: str, labels: Labels | str, agree: str
+) -> Iterator[Fact]:
+    """A judgement by one cell, or by what several agree on; the other rows of the answer say the same."""
+    cell, scale = cells[0], labels
+    if len(cells) > 1:
+        if isinstance(labels, str):
+            raise RecordError("wrong_type", "several labels, and a scale reads one; list good and bad", field=field)
+        try:
+            readings = [labels.read(each) for each in cells]
+        except KTOLabelError as error:
+            yield lost(KTOLabelError(error.reason, error.message, field=field), one.row)
+            return
+        outcome = _agreed([reading.label or "neutral" for reading in readings if reading is not None], agree)
+        if outcome not in (GOOD, BAD):
+            yield Unjudged(outcome or "null_verdict")
+            return
+        cell, scale = outcome, FIXED
+    yield Judged(context, one.answer, cell, field, scale)
+    for other in one.others:
+        yield Judged(context, other.answer, cell, field, scale)
+
+
+def lost(error: RecordError, row: int) -> Fact:
+    """The fact of an answer that cannot be read, in one of the records that were gathered."""
+    error.row = row
+    return Judged(None, error, GOOD, error.field, FIXED)
 
 
 class Rank(Spec):
@@ -259,7 +322,7 @@ class Rank(Spec):
         """What errors call it."""
         return self.rank if isinstance(self.rank, str) else next(iter(self.rank.values()))
 
-    def facts(self, group: Group, scope: Scope, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
+    def facts(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
         """One ranking; answers without a rank stand outside it."""
         ranked = [(one, self._rank_of(one, place)) for place, one in enumerate(group.candidates)]
         known = [(one, rank) for one, rank in ranked if rank is not None and rank is not MISSING]
@@ -272,9 +335,14 @@ class Rank(Spec):
     def _rank_of(self, one: Candidate, place: int) -> Any:
         if self.rank == "position":
             return place
-        if isinstance(self.rank, str):
-            return path(self.rank).read(one.scope)
-        return path(self.rank[one.name]).read(one.scope) if one.name in self.rank else None
+        text = self.rank if isinstance(self.rank, str) else self.rank.get(one.name)
+        if text is None:
+            return None
+        found = [path(text).read(each.scope) for each in (one, *one.others)]
+        numbers = [_number(each) for each in found]
+        if len(found) == 1 or None in numbers:
+            return found[0]
+        return math.fsum(cast("list[float]", numbers)) / len(numbers)  # as several annotators ranked it on average
 
 
 class Winner(Spec):
@@ -291,7 +359,8 @@ class Winner(Spec):
     above: str | None = None
     band: float = Field(0.0, ge=0)
     """With `cut`: this close to it is a tie."""
-    agree: Literal["majority", "unanimous", "first"] = "majority"
+    agree: Literal["majority", "unanimous", "first", "mean"] = "majority"
+    """Several votes: more than half of them, all, the first, or (with `cut`) their mean."""
     tie: tuple[Any, ...] = ()
     both_bad: tuple[Any, ...] = ()
     skip: tuple[Any, ...] = (None,)
@@ -312,6 +381,8 @@ class Winner(Spec):
             raise ValueError("expected index, or cut with below and above, or values for each candidate, or columns")
         if self.cut is not None and not (self.below and self.above and self.below != self.above):
             raise ValueError("cut needs below and above, two candidates")
+        if self.agree == "mean" and self.cut is None:
+            raise ValueError("agree: mean needs cut: votes for names have no mean")
         meant = [(value, name) for name, values in self._meanings() for value in values]
         for number, (value, name) in enumerate(meant):
             if clash := next((other for same_value, other in meant[:number] if same(value, same_value)), None):
@@ -328,13 +399,13 @@ class Winner(Spec):
         )
         return [*self.outcomes, *columns, *(name for name in (self.below, self.above) if name), *self.scores]
 
-    def facts(self, group: Group, scope: Scope, policy: VerdictPolicy) -> Iterator[Fact]:
+    def facts(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> Iterator[Fact]:
         """A pair, or the winner before all others where there are more than two.
 
         Raises:
             KTOLabelError: `winner_unmapped`, or several columns say different things.
         """
-        outcome, gap = self._outcome(group, scope, policy)
+        outcome, gap = self._outcome(group, scopes, policy)
         if outcome is None:
             yield Unjudged("null_verdict")
         elif outcome in (TIE, BOTH_BAD):
@@ -342,7 +413,7 @@ class Winner(Spec):
         elif outcome in ("disagreement", "unmapped"):
             yield Unjudged(outcome)
         else:
-            yield self._won(outcome, group, gap, scope, policy)
+            yield self._won(outcome, group, gap, scopes[0], policy)
 
     def _won(self, outcome: str, group: Group, gap: float | None, scope: Scope, policy: VerdictPolicy) -> Fact:
         winners = [one for one in group.candidates if one.name == outcome]
@@ -361,20 +432,19 @@ class Winner(Spec):
             return self.winner
         return next(iter(self.winner.values() if isinstance(self.winner, dict) else self.winner))
 
-    def _outcome(self, group: Group, scope: Scope, policy: VerdictPolicy) -> tuple[str | None, float | None]:
+    def _outcome(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> tuple[str | None, float | None]:
         if isinstance(self.winner, dict):
-            return self._one_hot(scope), None
+            return _agreed([self._one_hot(scope) for scope in scopes], self.agree), None
         paths = (self.winner,) if isinstance(self.winner, str) else self.winner
-        cells = [(one, path(one).read(scope)) for one in paths]
-        votes = [
-            self._vote(value, field, group, policy)
-            for field, cell in cells
-            for value in (cell if type(cell) is list and path(field).many else [cell])
-        ]
+        votes = [(cell, field) for scope in scopes for field in paths for cell in _cells([field], scope)]
+        numbers = [_number(cell) for cell, _ in votes if not _is_in(cell, self.skip)]
+        known = [number for number in numbers if number is not None]
+        if self.cut is not None and self.agree == "mean" and known and len(known) == len(numbers):
+            votes = [(math.fsum(known) / len(known), self.field)]
         gap = None
-        if self.cut is not None and len(cells) == 1 and (number := _number(cells[0][1])) is not None:
+        if self.cut is not None and len(votes) == 1 and (number := _number(votes[0][0])) is not None:
             gap = abs(number - self.cut)
-        return _agreed(votes, self.agree), gap
+        return _agreed([self._vote(cell, field, group, policy) for cell, field in votes], self.agree), gap
 
     def _one_hot(self, scope: Scope) -> str | None:
         columns = self.winner if isinstance(self.winner, dict) else {}
@@ -392,11 +462,11 @@ class Winner(Spec):
         return won[0] if won else None
 
     def _vote(self, cell: Any, field: str, group: Group, policy: VerdictPolicy) -> str | None:
-        if cell is MISSING or _is_in(cell, self.skip):
-            return None
         named = next((name for name, values in self._meanings() if _is_in(cell, values)), None)
         if named is not None:
             return named
+        if cell is None or _is_in(cell, self.skip):
+            return None
         if self.cut is not None and (number := _number(cell)) is not None:
             if abs(number - self.cut) <= self.band:
                 return TIE

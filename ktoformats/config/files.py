@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +18,11 @@ MAX_DEPTH: Final = 20
 MAX_NODES: Final = 10_000
 
 
+_BOOL: Final = "tag:yaml.org,2002:bool"
+
+
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses what a configuration never needs."""
+    """SafeLoader that refuses what a configuration never needs, and takes `on`, `yes` and `no` for words."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -51,6 +55,14 @@ class _Loader(yaml.SafeLoader):
     def _refuse(self, message: str) -> None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         raise yaml.composer.ComposerError(None, None, message, event.start_mark)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+# YAML 1.2: nothing else is a truth value
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF"))
 
 
 def parse_yaml(text: str, name: str) -> Any:

@@ -14,6 +14,7 @@ from ktoformats.plugin.kinds import Filter, Format, Labels, Plugin, Quality, Uti
 from ktoformats.plugin.scale import Scale
 
 if TYPE_CHECKING:
+    from ktoformats.plugin.gather import Gather
     from ktoformats.plugin.registry import Registry
 
 DEFAULT_FORMATS = "default"
@@ -33,6 +34,8 @@ class Assembly(NamedTuple):
     filters: tuple[NamedFilter, ...]
     plugins: dict[str, dict[str, str]]
     """Kind to `{name: "distribution version"}` of every plugin that takes part."""
+    gather: Gather | None = None
+    """Which records belong together, where the format says that some do."""
 
 
 def assemble(config: KTODataConfig, registry: Registry) -> Assembly:
@@ -62,7 +65,18 @@ def assemble(config: KTODataConfig, registry: Registry) -> Assembly:
         NamedFilter(split_choice(choice)[0], cast("Filter", maker.make("filter", choice, ours=ours)))
         for choice in config.filters
     )
-    return Assembly(pipeline, filters, maker.used)
+    return Assembly(pipeline, filters, maker.used, _gather_of(formats))
+
+
+def _gather_of(formats: list[NamedFormat]) -> Gather | None:
+    gathers = {one.name: gather for one in formats if (gather := one.format.gathers()) is not None}
+    if gathers and len(formats) > 1:
+        name = next(iter(gathers))
+        raise ConfigError(
+            f"formats: {name!r} brings records together, so it must be the only format of its files; "
+            "put files of other formats under a source of their own"
+        )
+    return next(iter(gathers.values()), None)
 
 
 def _policy(config: KTODataConfig) -> Policy:

@@ -31,18 +31,18 @@ Made = tuple["Candidate", str, int, str]
 """A candidate, its format's name, its line, and the carried columns as JSON text."""
 
 
-def encode(made: Sequence[Made], source: str) -> dict[str, pa.Array]:
+def encode(made: Sequence[Made], source: str | Sequence[str]) -> dict[str, pa.Array]:
     """Build the columns of a batch.
 
     Args:
         made: The samples, in source order; at least one. Both sides of a pair stand side by side.
-        source: The file they came from.
+        source: The file they came from, or that of each.
 
     Returns:
         Every column of `SCHEMA` but the two scores.
     """
     candidates, formats, lines, kept = zip(*made, strict=True)
-    contexts, texts, reasonings, calls, labels, facts, fields, cells, scales, places, ranks, flags = zip(
+    contexts, texts, reasonings, calls, labels, facts, fields, cells, scales, places, ranks, flags, _ = zip(
         *candidates, strict=True
     )
     prompts, systems, conversations, tools = zip(*contexts, strict=True)
@@ -77,7 +77,7 @@ def encode(made: Sequence[Made], source: str) -> dict[str, pa.Array]:
     columns["id"] = pa.array(ids)
     columns["group"] = pa.array(groups)
     columns["pair"] = _column(pairs(ids, facts), _TYPES["pair"])
-    columns["source"] = pa.repeat(pa.scalar(source), len(made))
+    columns["source"] = pa.repeat(pa.scalar(source), len(made)) if isinstance(source, str) else pa.array(source)
     columns["method"] = pa.repeat(pa.scalar(METHOD), len(made))
     columns["weight"] = pa.repeat(pa.scalar(FULL_WEIGHT), len(made))
     return columns

@@ -16,12 +16,11 @@ import orjson
 import pyarrow as pa
 
 from ktoformats.convert.encode import encode
-from ktoformats.convert.ledger import FileAccount, Reject
 from ktoformats.convert.policy import Outcome, decide
+from ktoformats.convert.run import Run, enter_group, kept_of
 from ktoformats.errors import (
     AmbiguousFormatError,
     KtoFormatsError,
-    KTOLabelError,
     PluginContractError,
     RecordError,
 )
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from ktoformats.convert.detect import Detector, NamedFormat
     from ktoformats.convert.encode import Made
     from ktoformats.convert.labels import LabelReader
+    from ktoformats.convert.ledger import FileAccount, Reject
     from ktoformats.convert.policy import Policy
     from ktoformats.plugin.kinds import Quality, Utility
     from ktoformats.plugin.row import Columns
@@ -43,13 +43,6 @@ if TYPE_CHECKING:
 BATCH_ROWS: Final = 1024
 """Samples scored at once: few enough to stay in the processor's cache."""
 UNDEFINED_QUALITY: Final = 0.5
-_HEAD: Final = 200
-_UNREAD: Final = frozenset({"label_unrecognised", "out_of_scale", "winner_unmapped"})
-"""Rejects whose values are summed up."""
-
-
-def _dumps(value: Any) -> bytes:
-    return orjson.dumps(value, default=str)
 
 
 class Converted(NamedTuple):
@@ -57,7 +50,8 @@ class Converted(NamedTuple):
 
     batches: list[pa.RecordBatch]
     rejects: list[Reject]
-    account: FileAccount
+    accounts: dict[str, FileAccount]
+    """By source; the records of one group may come from several."""
 
 
 class Pipeline:
@@ -105,18 +99,21 @@ class Pipeline:
             AmbiguousFormatError: Two formats claim a record equally well.
             PluginContractError: A plugin returned what its kind does not allow.
         """
-        run = _Run(block.source)
+        run = Run(block.source)
         run.account.blank = block.blank
-        run.account.lines = block.blank + len(block.records) + len(block.faults)
+        run.account.lines = block.blank + len(block.faults) + (0 if block.groups else len(block.records))
         run.account.notices.update(block.notices)
         for fault in block.faults:
             run.reject(fault.line, fault.offset, RecordError(fault.reason, fault.message), fault.head)
         with _collector_paused():
-            self._decide_all(block, run)
+            if block.groups:
+                self._decide_groups(block, run)
+            else:
+                self._decide_all(block, run)
             batches = list(self._batches(run))
-        return Converted(batches, run.rejects, run.account)
+        return Converted(batches, run.rejects, run.accounts)
 
-    def _decide_all(self, block: Block, run: _Run) -> None:
+    def _decide_all(self, block: Block, run: Run) -> None:
         # Stage by stage, and format by format: each loop then stays in the processor's caches, and a mixed file
         # costs no more than its parts.
         records = [_parsed(raw) for raw in block.records]
@@ -135,6 +132,13 @@ class Pipeline:
             else:
                 outcome, format_name, kept = result
                 self._enter(run, outcome, format_name, kept, line, offset, raw)
+
+    def _decide_groups(self, block: Block, run: Run) -> None:
+        reader = self.detector.formats[0]  # what gathers is the only format
+        for raw, places in zip(block.records, block.groups or [], strict=True):
+            rows = orjson.loads(raw)  # each was parsed, and found sound, before it was gathered
+            result = self._decided(reader, rows) if rows else None
+            enter_group(run, result, rows, places, self.columns.kept)
 
     def _reader(self, record: Any, block: Block, number: int) -> Any:
         """The format of a record, or the error that costs it."""
@@ -161,10 +165,10 @@ class Pipeline:
             return RecordError("format_failed", message)
         if row.notices:
             outcome.notices += row.notices
-        return outcome, reader.name, _kept(row, self.columns.kept) if self.columns.kept else ""
+        return outcome, reader.name, kept_of(record, self.columns.kept) if type(record) is dict else ""
 
     def _enter(
-        self, run: _Run, outcome: Outcome, format_name: str, kept: str, line: int, offset: int, raw: Any
+        self, run: Run, outcome: Outcome, format_name: str, kept: str, line: int, offset: int, raw: Any
     ) -> None:
         account = run.account
         if outcome.candidates:
@@ -185,17 +189,17 @@ class Pipeline:
         if outcome.notices:
             account.notices.update(outcome.notices)
 
-    def _batches(self, run: _Run) -> Iterator[pa.RecordBatch]:
+    def _batches(self, run: Run) -> Iterator[pa.RecordBatch]:
         start, total = 0, len(run.made)
         while start < total:
             stop = min(start + BATCH_ROWS, total)
             if stop < total and _are_one_pair(run.made[stop - 1], run.made[stop]):
                 stop -= 1
-            yield self._batch(run.made[start:stop], run)
+            yield self._batch(run.made[start:stop], run.origins[start:stop] or run.source, run)
             start = stop
 
-    def _batch(self, made: list[Made], run: _Run) -> pa.RecordBatch:
-        columns = encode(made, run.source)
+    def _batch(self, made: list[Made], source: str | list[str], run: Run) -> pa.RecordBatch:
+        columns = encode(made, source)
         zeros = pa.repeat(pa.scalar(0.0), len(made))
         columns["response_quality"] = columns["utility_score"] = zeros
         quality = scored(self.quality, _in_order(columns), finite=False)
@@ -209,24 +213,6 @@ class Pipeline:
         columns["response_quality"] = pa.array(quality)
         columns["utility_score"] = pa.array(scored(self.utility, _in_order(columns), finite=True))
         return _in_order(columns)
-
-
-class _Run:
-    """What one block accumulates."""
-
-    __slots__ = ("account", "made", "rejects", "source")
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.made: list[Made] = []
-        self.rejects: list[Reject] = []
-        self.account = FileAccount()
-
-    def reject(self, line: int, offset: int, error: RecordError, raw: Any) -> None:
-        self.account.rejected[error.reason] += 1
-        if isinstance(error, KTOLabelError) and error.reason in _UNREAD:
-            self.account.note_unknown(error.field, error.seen or error.message[:_HEAD], line)
-        self.rejects.append(Reject(self.source, line, offset, error.reason, error.field, error.message, _head(raw)))
 
 
 def _parsed(raw: Any) -> Any:
@@ -253,19 +239,6 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _head(raw: Any) -> str:
-    if not isinstance(raw, bytes):
-        try:
-            raw = _dumps(raw)
-        except TypeError:
-            raw = repr(raw).encode(errors="replace")
-    return bytes(raw[:_HEAD]).decode("utf-8", "replace")
-
-
-def _kept(row: Row, columns: tuple[str, ...]) -> str:
-    return _dumps({name: row.record.get(name) for name in columns}).decode()
 
 
 def _are_one_pair(one: Made, other: Made) -> bool:

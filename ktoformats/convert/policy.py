@@ -84,6 +84,8 @@ class Candidate(NamedTuple):
     position: float | None = None
     rank: float | None = None
     flags: tuple[str, ...] = ()
+    row: int = 0
+    """Among records that were gathered: the one it comes from."""
 
 
 def preference_type(fact: Fact, label: str) -> str:
@@ -96,7 +98,7 @@ def preference_type(fact: Fact, label: str) -> str:
 class Outcome:
     """What became of one record's facts."""
 
-    __slots__ = ("candidates", "lost", "notices", "unjudged")
+    __slots__ = ("candidates", "lost", "notices", "repeated", "unjudged")
 
     def __init__(self) -> None:
         self.candidates: list[Candidate] = []
@@ -106,6 +108,8 @@ class Outcome:
         """A reason for each candidate without a verdict."""
         self.notices: list[str] = []
         """A code for each change worth counting."""
+        self.repeated: list[int] = []
+        """The rows of answers that another row gave, too."""
 
 
 def decide(facts: Iterable[Fact], policy: Policy, labels: LabelReader) -> Outcome:
@@ -136,7 +140,7 @@ def _judged(fact: Judged, policy: Policy, labels: LabelReader, outcome: Outcome)
         if fact.also and verdict.label and policy.verdict_conflict == "reject":
             _refuse_conflict(fact, verdict, labels)
     except KTOLabelError as error:
-        outcome.lost.append(error)
+        _lose(error, fact.response, outcome)
         return
     _add_verdict(fact, fact.verdict, verdict, policy, outcome)
 
@@ -160,7 +164,7 @@ def _rated(fact: Rated, policy: Policy, labels: LabelReader, outcome: Outcome) -
     try:
         verdict = labels.read(fact.value, fact.field, fact.scale)
     except KTOLabelError as error:
-        outcome.lost.append(error)
+        _lose(error, fact.response, outcome)
         return
     _add_verdict(fact, fact.value, verdict, policy, outcome)
 
@@ -172,14 +176,14 @@ def _add_verdict(fact: Judged | Rated, cell: Any, verdict: Verdict, policy: Poli
     try:
         context, text, reasoning, calls = _answer(fact.context, fact.response, policy, outcome)
     except RecordError as error:
-        outcome.lost.append(error)
+        _lose(error, fact.response, outcome)
         return
     if verdict.flags:
         outcome.notices += verdict.flags
     outcome.candidates.append(
         Candidate(
             *(context, text, reasoning, calls, verdict.label, fact, fact.field, cell),
-            *(verdict.scale, verdict.position, None, verdict.flags),
+            *(verdict.scale, verdict.position, None, verdict.flags, _row_of(fact.response)),
         )
     )
 
@@ -209,7 +213,10 @@ def _pair(fact: Pair, policy: Policy, labels: LabelReader, outcome: Outcome) -> 
     for label, field, answer in sides:
         if answer is not None:
             context, text, reasoning, calls = answer
-            outcome.candidates.append(Candidate(context, text, reasoning, calls, label, fact, field, fact.margin))
+            row = _row_of(fact.chosen if label == GOOD else fact.rejected)
+            outcome.candidates.append(
+                Candidate(context, text, reasoning, calls, label, fact, field, fact.margin, row=row)
+            )
 
 
 _Answer = tuple[Context, str, str, str]
@@ -222,8 +229,15 @@ def _side(
     try:
         return _answer(context, response, policy, outcome)
     except RecordError as error:
-        outcome.lost.append(error)
+        _lose(error, response, outcome)
         return None
+
+
+def _lose(error: RecordError, response: str | Response | BaseException, outcome: Outcome) -> None:
+    """One answer is lost; what could not be read says itself which row it stands in."""
+    if error is not response:
+        error.row = _row_of(response)
+    outcome.lost.append(error)
 
 
 def _answer(
@@ -248,6 +262,10 @@ def _answer(
     if not policy.empty_prompt and _is_empty(prompt):
         raise RecordError("empty_prompt", "the prompt is empty; min_prompt_length: 0 allows it", field="prompt")
     return context, text, reasoning, calls
+
+
+def _row_of(response: str | Response | BaseException) -> int:
+    return response.row if type(response) is Response else 0
 
 
 def _is_empty(text: str) -> bool:
@@ -302,7 +320,7 @@ def _ranked(fact: Ranked, policy: Policy, labels: LabelReader, outcome: Outcome)
             outcome.candidates.append(
                 Candidate(
                     *(context, text, reasoning, calls, label, fact, fact.field, fact.ranks[index]),
-                    *("", None, float(place)),
+                    *("", None, float(place), (), _row_of(fact.responses[index])),
                 )
             )
     outcome.unjudged += ["middle_rank"] * (len(living) - len(outcome.candidates))
@@ -448,12 +466,14 @@ def _drop_repeats(outcome: Outcome) -> None:
     for one in outcome.candidates:
         content = _content(one)
         if len(labels[content]) > 1:
-            if content not in seen:
-                outcome.lost.append(
-                    KTOLabelError("contradictory_verdicts", "one answer is judged good and bad", field=one.field)
-                )
+            if (content, one.row) not in seen:
+                error = KTOLabelError("contradictory_verdicts", "one answer is judged good and bad", field=one.field)
+                error.row = one.row
+                outcome.lost.append(error)
+            seen.add((content, one.row))
         elif content in seen:
             outcome.notices.append("repeat")
+            outcome.repeated.append(one.row)
         else:
             kept.append(one)
         seen.add(content)

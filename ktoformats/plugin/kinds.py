@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ktoformats.feedback import Fact
+    from ktoformats.plugin.gather import Gather
     from ktoformats.plugin.row import Columns, Row
 
 
@@ -92,6 +93,14 @@ class Format(Plugin):
     def label_plugins(self) -> tuple[str, ...]:
         """The label plugins that this format's facts name; they are loaded before the first record."""
         return self.default_scales
+
+    def gathers(self) -> Gather | None:
+        """Which records belong together; None where each stands for itself.
+
+        A format that gathers must be the only one of its source. Its rows hold lists of records, and the
+        answers and errors it hands on say in `row` which of them they come from.
+        """
+        return None
 
     @abstractmethod
     def facts(self, row: Row) -> Iterable[Fact]:

@@ -20,6 +20,14 @@ class Fault(NamedTuple):
     """The record's first bytes, 80 at most."""
 
 
+class Place(NamedTuple):
+    """Where one record stands."""
+
+    source: str
+    line: int
+    offset: int
+
+
 class Block(NamedTuple):
     """Some consecutive records of one source."""
 
@@ -36,6 +44,10 @@ class Block(NamedTuple):
     faults: list[Fault]
     notices: dict[str, int]
     """Changes worth counting, such as `{"bom_stripped": 1}`."""
+    groups: list[list[list[Place]]] | None = None
+    """For records that belong together: each record is then a JSON list of rows, and this says for each row where
+    it stands and, after that, where the records stand that were joined to it. A list without rows is a record of
+    the joined file that no row asked for; it has one entry."""
 
 
 def too_long(line: int, offset: int, limit: int, head: bytes) -> Fault:

@@ -12,6 +12,7 @@ from ktoformats.convert.ledger import FileAccount
 from ktoformats.errors import KTODataError, KtoFormatsError, KTOLabelError, RejectBudgetError, SourceError
 from ktoformats.read.lines import blocks
 from ktoformats.read.rows import blocks_of_rows
+from ktoformats.store.gather import gathered
 from ktoformats.store.workers import convert_all
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from ktoformats.store.report import Report
     from ktoformats.store.sink import Sink
 
+    NamedBlocks = Iterable[tuple[str, Iterable[Block]]]
+
 REJECTS_REMEMBERED: Final = 1000
 _REASONS_SHOWN: Final = 5
 
@@ -41,12 +44,13 @@ class Progress(Protocol):
 
 
 def build(
-    sources: Iterable[tuple[str, Iterable[Block]]],
+    sources: NamedBlocks,
     assembly: Assembly,
     config: KTODataConfig,
     sink: Sink,
     report: Report,
     *,
+    joined: NamedBlocks = (),
     registry: Registry | None = None,
     rejects_path: Path | None = None,
     progress: Progress | None = None,
@@ -59,6 +63,7 @@ def build(
         config: Budget, workers, what happens on errors.
         sink: Where samples go.
         report: Is told what became of every line, also when the build stops.
+        joined: The file that the format joins to the sources, if it does.
         registry: Whose plugins hear `ktoformats_record_rejected`.
         rejects_path: Where quarantined records are written, one JSON object a line.
         progress: Called after every block.
@@ -76,16 +81,32 @@ def build(
     with ExitStack() as stack:
         quarantine = stack.enter_context(_Quarantine(rejects_path)) if rejects_path else None
         stack.callback(_abandon_unless_finished, sink)
-        for source, stream in sources:
-            ledger.add(source, FileAccount())
+        for names, stream in _streams(sources, assembly, joined):
+            for name in names:
+                ledger.add(name, FileAccount())
             for converted, end in convert_all(stream, assembly.pipeline, config):
-                ledger.add(source, converted.account)
+                for source, account in converted.accounts.items():
+                    ledger.add(source, account)
+                    if progress is not None:
+                        progress(source, account.lines, end)
                 _handle_rejects(converted, config, report.rejects, quarantine, registry)
                 sink.write(converted.batches)
-                if progress is not None:
-                    progress(source, converted.account.lines, end)
-            check_budget(source, ledger.files[source], config)
+            for name in names:
+                check_budget(name, ledger.files[name], config)
         return sink.finish()
+
+
+def _streams(
+    sources: NamedBlocks, assembly: Assembly, joined: NamedBlocks
+) -> Iterator[tuple[list[str], Iterable[Block]]]:
+    """The names of some sources with their blocks: one by one, or all together where records belong together."""
+    if assembly.gather is None:
+        for name, stream in sources:
+            yield [name], stream
+        return
+    own, others = list(sources), list(joined)
+    stream = gathered(own, assembly.gather, joined=others)
+    yield [name for name, _ in (*own, *others)], stream
 
 
 def _abandon_unless_finished(sink: Sink) -> None:

@@ -143,6 +143,7 @@ class _Job(NamedTuple):
             self.config,
             sink,
             self.report,
+            joined=file_blocks(joined_files(self.assembly)),
             registry=self.registry,
             rejects_path=rejects,
             progress=self.progress,
@@ -347,11 +348,18 @@ def _key(paths: list[Path], config: KTODataConfig, assembly: Assembly, cache: Ca
             "versions": {kind: owners for kind, owners in assembly.plugins.items() if kind != "filter"},
             "code": code_digest(["ktoformats", *(type(one).__module__ for one in plugins)]),
             "sources": [[str(path), digest(path)] for path in paths],
+            "joined": [[str(path), digest(path)] for path in joined_files(assembly)],
             "on_error": config.on_error,
             "compression": cache.compression,
             "salt": cache.salt,
         }
     )
+
+
+def joined_files(assembly: Assembly) -> list[Path]:
+    """The files whose records the format joins to those of the sources."""
+    join = assembly.gather.join if assembly.gather else None
+    return resolve(join.file) if join else []
 
 
 def sources_of(config: KTODataConfig, split: str) -> Any:

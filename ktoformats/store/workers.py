@@ -31,7 +31,7 @@ from ktoformats.errors import (
     PluginNotFoundError,
 )
 from ktoformats.feedback import SCHEMA
-from ktoformats.read.blocks import Block, Fault
+from ktoformats.read.blocks import Block, Fault, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -200,6 +200,7 @@ def pack_block(block: Block) -> bytes:
         "blank": block.blank,
         "faults": [fault._asdict() | {"head": fault.head.decode("latin-1")} for fault in block.faults],
         "notices": block.notices,
+        "groups": block.groups,
     }
     schema = pa.schema(
         [("line", pa.int64()), ("offset", pa.int64()), ("record", pa.large_binary())],
@@ -215,14 +216,15 @@ def unpack_block(payload: bytes) -> Block:
     meta = orjson.loads(reader.schema.metadata[b"block"])
     lines, offsets, records = (column.to_pylist() for column in reader.read_all().columns)
     faults = [Fault(**{**fault, "head": fault["head"].encode("latin-1")}) for fault in meta["faults"]]
-    return Block(meta["source"], lines, offsets, records, meta["blank"], faults, meta["notices"])
+    groups = meta["groups"] and [[[Place(*place) for place in row] for row in rows] for rows in meta["groups"]]
+    return Block(meta["source"], lines, offsets, records, meta["blank"], faults, meta["notices"], groups)
 
 
 def pack_converted(converted: Converted) -> tuple[bytes, bytes]:
     """The answer to a block: JSON head, Arrow stream."""
     head: dict[str, Any] = {
         "rejects": [reject._asdict() for reject in converted.rejects],
-        "account": converted.account.to_json(whole=True),
+        "accounts": {source: account.to_json(whole=True) for source, account in converted.accounts.items()},
     }
     return orjson.dumps(head), _stream(converted.batches, SCHEMA)
 
@@ -232,7 +234,7 @@ def unpack_converted(head: dict[str, Any], payload: bytes) -> Converted:
     return Converted(
         list(pa.ipc.open_stream(payload)),
         [Reject(**reject) for reject in head["rejects"]],
-        FileAccount.from_json(head["account"]),
+        {source: FileAccount.from_json(account) for source, account in head["accounts"].items()},
     )
 
 

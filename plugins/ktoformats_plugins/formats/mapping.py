@@ -9,14 +9,19 @@ import orjson
 from pydantic import Field, model_validator
 
 from ktoformats import (
+    Candidate,
     CandidateReader,
     Candidates,
     Chat,
     Claim,
     ContextReader,
+    EachTurn,
     Fact,
+    Fixed,
     Format,
+    Gather,
     Group,
+    JoinRows,
     Label,
     Marks,
     PathText,
@@ -31,15 +36,20 @@ from ktoformats import (
     Unjudged,
     Verdict,
     VerdictPolicy,
+    Winner,
     claim_of,
     hookimpl,
+    in_rows,
+    lost,
     matches,
+    pooled,
     read_path,
+    reader,
     refuse_damage,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 class Mapping(Format):
@@ -51,6 +61,12 @@ class Mapping(Format):
     """Text columns that hold JSON."""
     records: PathText | None = None
     """The records within a record, such as `$.data[*]`."""
+    join: JoinRows | None = None
+    """Another file, whose records of the same key are added to each record."""
+    group_by: PathText | tuple[PathText, ...] | None = None
+    """Records in which these paths hold the same belong together: their answers are judged as one record's."""
+    order_by: PathText | None = None
+    """With `group_by`: what the records of a group are sorted by."""
     prompt: Prompt | None = None
     """What stood before the answers; left out where each candidate brings its own."""
     system: PathText | None = None
@@ -80,6 +96,12 @@ class Mapping(Format):
         known = tuple(self.candidates) if isinstance(self.candidates, dict) else ()
         if unknown := [name for name in named if name not in known]:
             raise ValueError(f"verdict: {unknown[0]!r} is none of the candidates ({', '.join(known) or 'unnamed'})")
+        if self.order_by is not None and self.group_by is None:
+            raise ValueError("order_by: there is no group to sort; it belongs to group_by")
+        if self._of_rows and self.group_by is not None:
+            raise ValueError("group_by: a tree over records groups them already")
+        if self._of_rows and self.records is not None:
+            raise ValueError("records: a tree over records has each record for a node")
         if self.marks is None and '"transcript":' in self.model_dump_json(exclude_none=True):
             raise ValueError("marks: a transcript needs the marks that begin its turns")
         return self
@@ -88,6 +110,21 @@ class Mapping(Format):
         """The label plugin that the verdict names, if it names one."""
         scale = self.verdict.scale if isinstance(self.verdict, Label) else ""
         return (scale,) if scale else ()
+
+    @property
+    def _of_rows(self) -> bool:
+        """Whether the records are the nodes of trees."""
+        return self.tree is not None and self.tree.of_rows
+
+    def gathers(self) -> Gather | None:
+        """What `join`, `group_by` and a tree over records bring together."""
+        join = self.join.join() if self.join else None
+        if self.tree is not None and self.tree.of_rows:
+            return Gather(join, node=reader(self.tree.id), parent=reader(self.tree.parent))
+        if self.group_by is not None:
+            keys = (self.group_by,) if isinstance(self.group_by, str) else self.group_by
+            return Gather(join, key=reader(*keys), order=reader(self.order_by) if self.order_by else None)
+        return Gather(join) if join else None
 
     def claim(self, shape: Shape) -> Claim:
         """The columns that its paths start in."""
@@ -120,14 +157,50 @@ class Mapping(Format):
 
     def facts(self, row: Row) -> Iterator[Fact]:
         """What the verdict says of each group of answers."""
-        record = self._parsed(row.record) if self.parse_json else row.record
-        for one in self._records(record):
+        if type(row.record) is list:  # records that belong together
+            yield from self._facts_of_rows(row.record)
+            return
+        for one in self._records(row.record):
             scope = Scope(one, one)
             if self.where and not matches(self.where, scope):
                 yield Unjudged("not_selected")
                 continue
             for group in self._groups(scope):
-                yield from self.verdict.facts(refuse_damage(group, self.policy), scope, self.policy)
+                yield from self._judge(group, [scope])
+
+    def _judge(self, group: Group, scopes: Sequence[Scope]) -> Iterator[Fact]:
+        return self.verdict.facts(refuse_damage(group, self.policy), scopes, self.policy)
+
+    def _facts_of_rows(self, rows: list[Any]) -> Iterator[Fact]:
+        if isinstance(self._reader, TreeReader) and self._of_rows:
+            for found in self._reader.read_rows(rows):
+                if isinstance(found, RecordError):
+                    yield lost(found, found.row or 0)
+                else:
+                    yield from self._judge(in_rows(found), ())
+        elif isinstance(self.candidates, EachTurn) and self.candidates.each_turn == ".":
+            whole = Scope(rows, rows)  # the records are the turns of one dialogue
+            yield from self._judge(in_rows(Group(self._contexts.read(whole), self._candidates(whole))), ())
+        else:
+            yield from self._facts_of_answers(rows)
+
+    def _facts_of_answers(self, rows: list[Any]) -> Iterator[Fact]:
+        groups: list[tuple[Group, Scope]] = []
+        for number, row in enumerate(rows):
+            try:
+                for one in self._records(row):
+                    scope = Scope(one, one)
+                    if not self.where or matches(self.where, scope):
+                        groups += [(in_rows(group, number), scope) for group in self._groups(scope)]
+            except RecordError as error:
+                yield lost(error, number)
+        if not groups:
+            yield Unjudged("not_selected")
+        for group, scopes in pooled(groups, by_answer=not isinstance(self.verdict, Winner | Fixed)):
+            yield from self._judge(group, scopes)
+
+    def _candidates(self, scope: Scope) -> list[Candidate]:
+        return self._reader.read(scope) if isinstance(self._reader, CandidateReader) else []
 
     def _groups(self, scope: Scope) -> Iterator[Group]:
         if isinstance(self._reader, TreeReader):
@@ -136,6 +209,8 @@ class Mapping(Format):
             yield Group(self._contexts.read(scope), self._reader.read(scope))
 
     def _records(self, record: Any) -> list[Any]:
+        if self.parse_json:
+            record = self._parsed(record)
         if self.records is None:
             return [record]
         path = read_path(self.records)
