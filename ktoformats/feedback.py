@@ -89,6 +89,9 @@ class Pair(NamedTuple):
     rejected: str | Response | BaseException
     """A side that could not be read is given as its `RecordError`: it costs that side, not the record."""
     margin: float | None = None
+    """How much better it was, in the numbers of whoever judged."""
+    min_gap: float | None = None
+    """The least margin that counts, where the format knows better than the configuration."""
 
 
 class Ranked(NamedTuple):
@@ -229,7 +232,7 @@ REASONS: Final[dict[str, str]] = {
     "both_bad": "The answers were judged equally bad.",
     "disagreement": "The annotators did not agree.",
     "unmapped": "The winner is a value that the mapping does not name (`policy: {unknown_value: skip}`).",
-    "small_gap": "The two scores lie closer than `min_gap`.",
+    "small_gap": "The scores lie closer than `min_gap`.",
     "not_selected": "The record does not meet the mapping's `where`.",
     "identical_sides": "Both sides of the preference have the same text.",
     "single_candidate": "Only one answer was ranked.",
@@ -244,6 +247,8 @@ REASONS: Final[dict[str, str]] = {
     "low_utility": "The utility lies below `min_utility_threshold`.",
     "high_utility": "The utility lies above `max_utility_threshold`.",
     "balance": "Balancing the labels left it out.",
+    "conflict": "The same answer to the same prompt is judged good and bad (`conflict: drop`, `majority` or `last`).",
+    "duplicate": "The same answer with the same label stands before it (`duplicates: drop`).",
     "unpaired": "`pairwise_sampling_strategy` balanced or random left this side out.",
     # changes worth knowing
     "repeat": "The same answer was reached twice within one record; it is emitted once.",

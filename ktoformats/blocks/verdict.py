@@ -185,13 +185,10 @@ def _gap(scores: dict[str, str], good: str, bad: str, scope: Scope) -> float | N
 
 
 def pair(group: Group, good: Candidate, bad: Candidate, gap: float | None, policy: VerdictPolicy) -> Fact:
-    """The preference, unless the gap between the two is too small."""
-    if gap is not None:
-        if gap == 0 and policy.equal_scores == "drop":
-            return Unjudged(TIE)
-        if policy.min_gap is not None and abs(gap) < policy.min_gap:
-            return Unjudged("small_gap")
-    return Pair(group.context, good.answer, bad.answer, gap)
+    """The preference; equal scores are a tie where the policy says so."""
+    if gap == 0 and policy.equal_scores == "drop":
+        return Unjudged(TIE)
+    return Pair(group.context, good.answer, bad.answer, gap, policy.min_gap)
 
 
 class Label(Spec):

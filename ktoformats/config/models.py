@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ktoformats.config.files import read_yaml
 from ktoformats.errors import ConfigError
@@ -176,7 +176,11 @@ class BasePreferenceConfig(Section):
     def columns(self) -> Columns:
         """The column names, as plugins see them."""
         names = {one.name: getattr(self, f"{one.name}_column", None) for one in fields(Columns)}
-        return Columns(**{name: column for name, column in names.items() if column}, kept=tuple(self.keep))
+        return Columns(**{name: column for name, column in names.items() if column}, kept=self.carried())
+
+    def carried(self) -> tuple[str, ...]:
+        """The columns that stand in a sample's `kept`."""
+        return tuple(self.keep)
 
 
 class KTODataConfig(BasePreferenceConfig):
@@ -197,6 +201,9 @@ class KTODataConfig(BasePreferenceConfig):
     responses_column: str = "responses"
     rankings_column: str = "rankings"
     convert_pairwise_to_binary: bool = True
+    min_gap: float | None = Field(
+        None, ge=0, description="A preference by less than this, in the numbers of whoever judged, is none."
+    )
     pairwise_sampling_strategy: Literal["all", "balanced", "random"] = Field(
         "all",
         description="Both sides; both sides of pairs of which both survive; or one side by seeded hash.",
@@ -208,6 +215,19 @@ class KTODataConfig(BasePreferenceConfig):
     ranking_good_to: int = Field(1, ge=1, description="With `threshold`: places 1 to this one are good ...")
     ranking_bad_from: int | None = Field(
         None, ge=2, description="... and places from this one on are bad (default: all others)."
+    )
+
+    # Answers that stand there more than once
+    conflict: Literal["report", "drop", "majority", "last"] = Field(
+        "report",
+        description="One answer judged good and bad: keep and tell, drop it, or keep the label that most, or the "
+        "latest, verdicts give.",
+    )
+    time_column: str | None = Field(
+        None, description="With `conflict: last`: when the verdict was given, a number or an ISO 8601 text."
+    )
+    duplicates: Literal["report", "drop"] = Field(
+        "report", description="The same answer with the same label again: keep and tell, or keep the first."
     )
 
     # Label balancing
@@ -228,6 +248,16 @@ class KTODataConfig(BasePreferenceConfig):
         default_factory=lambda: dict(ARABIC_LABELS),
         description="Words of the label, score and preference columns.",
     )
+
+    @model_validator(mode="after")
+    def _last_needs_a_time(self) -> Self:
+        if self.conflict == "last" and not self.time_column:
+            raise ValueError("conflict: last needs time_column, which says when each verdict was given")
+        return self
+
+    def carried(self) -> tuple[str, ...]:
+        """The columns that stand in a sample's `kept`, the time of its verdict among them."""
+        return tuple(dict.fromkeys([*self.keep, *filter(None, [self.time_column])]))
 
 
 class ModelConfig(Section):

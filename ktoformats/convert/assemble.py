@@ -91,6 +91,7 @@ def _policy(config: KTODataConfig) -> Policy:
         reasoning=config.reasoning,
         empty_prompt=config.min_prompt_length == 0,
         empty_response=config.min_response_length == 0,
+        min_gap=config.min_gap,
         seed=config.random_seed,
     )
 

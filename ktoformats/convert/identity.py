@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 ID_DIGITS: Final = 32
 GROUP_DIGITS: Final = 16
 PAIR_DIGITS: Final = 16
-_MARKS: Final = {GOOD: b"\1", BAD: b"\0"}
+_FIRST_DIGITS: Final = {
+    label: {f"{digit:x}": f"{digit & 14 | bit:x}" for digit in range(16)} for label, bit in ((GOOD, 1), (BAD, 0))
+}
 
 
 def identify(
@@ -38,17 +40,19 @@ def identify(
         firsts: The first user turn of a row's conversation, or b"" where the prompt is the first.
 
     Returns:
-        Ids of 32 hexadecimal digits, from the SHA-256 of prompt, response, label and extra, then the lengths of
-        the first two, without which the boundaries would be anyone's guess; groups of 16, from that of the
-        first user turn.
+        Ids of 32 hexadecimal digits, from the SHA-256 of prompt, response and extra, then the lengths of the
+        first two, without which the boundaries would be anyone's guess; the lowest bit of the first digit is the
+        label, so that two labels of one answer differ in nothing else. Groups of 16 digits, from the SHA-256 of
+        the first user turn.
     """
     ids, groups = [], []
     for prompt, response, label, extra, first in zip(prompts, responses, labels, extras, firsts, strict=False):
         state = sha256(prompt)
         groups.append((sha256(first) if first else state).hexdigest()[:GROUP_DIGITS])
         state.update(response)
-        state.update(b"%b%b%16x%16x" % (_MARKS[label], extra, len(prompt), len(response)))
-        ids.append(state.hexdigest()[:ID_DIGITS])
+        state.update(b"%b%16x%16x" % (extra, len(prompt), len(response)))
+        digits = state.hexdigest()
+        ids.append(_FIRST_DIGITS[label][digits[0]] + digits[1:ID_DIGITS])
     return ids, groups
 
 

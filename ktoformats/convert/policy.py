@@ -66,6 +66,7 @@ class Policy(NamedTuple):
     reasoning: Literal["keep", "strip", "reject"] = "keep"
     empty_prompt: bool = False
     empty_response: bool = False
+    min_gap: float | None = None
     seed: int = 42
 
 
@@ -194,6 +195,9 @@ def _pair(fact: Pair, policy: Policy, labels: LabelReader, outcome: Outcome) -> 
             RecordError("pairs_refused", "the record is a pair, and convert_pairwise_to_binary is false")
         )
         return
+    if _is_small(fact.margin, policy.min_gap if fact.min_gap is None else fact.min_gap):
+        outcome.unjudged.append("small_gap")
+        return
     sides = [
         (GOOD, "chosen", _side(fact.context, fact.chosen, policy, outcome)),
         (BAD, "rejected", _side(fact.context, fact.rejected, policy, outcome)),
@@ -217,6 +221,10 @@ def _pair(fact: Pair, policy: Policy, labels: LabelReader, outcome: Outcome) -> 
             outcome.candidates.append(
                 Candidate(context, text, reasoning, calls, label, fact, field, fact.margin, row=row)
             )
+
+
+def _is_small(margin: float | None, least: float | None) -> bool:
+    return margin is not None and least is not None and abs(margin) < least
 
 
 _Answer = tuple[Context, str, str, str]
@@ -305,6 +313,11 @@ def _ranked(fact: Ranked, policy: Policy, labels: LabelReader, outcome: Outcome)
     if len({place for place, _ in order}) == 1:
         outcome.unjudged.append("tie")
         return
+    if fact.scores and policy.min_gap is not None:
+        best, worst = (_score(fact.ranks[order[end][1]], fact.field) for end in (0, -1))
+        if _is_small(best - worst, policy.min_gap):
+            outcome.unjudged.append("small_gap")
+            return
     answers = [(place, _side(fact.context, fact.responses[index], policy, outcome), index) for place, index in order]
     living = [(place, answer, index) for place, answer, index in answers if answer is not None]
     sides = _choose(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
+import pyarrow as pa
 import pyarrow.compute as pc
 
 import ktoformats
@@ -23,19 +24,18 @@ from ktoformats.errors import (
     OneClassError,
     SourceError,
 )
-from ktoformats.feedback import BAD, GOOD
+from ktoformats.feedback import BAD, GOOD, Pair, Ranked
 from ktoformats.plugin.registry import suggest
 from ktoformats.read.sources import digest, resolve
 from ktoformats.store import view as views
 from ktoformats.store.build import REJECTS_REMEMBERED, Progress, build, check_budget, file_blocks, row_blocks
 from ktoformats.store.cache import NEUTRAL_FIELDS, REJECTS, Entry, cache_key, code_digest
+from ktoformats.store.repeats import without_repeats
 from ktoformats.store.report import Report, loss_weights
 from ktoformats.store.sink import DATA_FILE, ROWS_PER_BATCH, Sink, open_samples
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pyarrow as pa
 
     from ktoformats.config.models import KTODataConfig
     from ktoformats.convert.assemble import Assembly
@@ -113,6 +113,7 @@ def prepare(
         report.check()
         _warn_of_input(report, config, table)
         _judge(report, config, for_training=for_training)
+        _note_preferences(report, view, config)
     except (KTODataError, KTOLabelError) as error:
         error.report = report
         raise
@@ -153,6 +154,7 @@ class _Job(NamedTuple):
 def _choose(
     view: View, split: str, config: KTODataConfig, assembly: Assembly, stages: Stages, report: Report
 ) -> View:
+    view = without_repeats(view, config, report)
     built = len(view.chosen)
     view = stages.filter(view) if stages.filter else views.apply_filters(view, assembly.filters)
     logger.info("Filtered %d samples, kept %d", built - len(view.chosen), len(view.chosen))
@@ -170,6 +172,23 @@ def _choose(
         logger.info("Balanced dataset: %d positive, %d negative samples", after[GOOD], after[BAD])
         _note_balance(report, before, after)
     return view
+
+
+def _note_preferences(report: Report, view: View, config: KTODataConfig) -> None:
+    """Tell once that a preference says less than two labels do."""
+    facts = view.table.column("fact").take(pa.array(view.chosen))
+    paired = pc.equal(facts, Pair.__name__.lower())
+    relative = pc.sum(pc.or_(paired, pc.equal(facts, Ranked.__name__.lower()))).as_py() or 0
+    if relative:
+        report.notes.append(
+            f"{relative} of {len(view.chosen)} samples come from preferences, which say that one answer is better, "
+            "not that it is good: a winner may still be bad"
+        )
+    if config.min_gap is not None:
+        cells = view.table.column("cell").take(pa.array(view.chosen))
+        silent = pc.sum(pc.and_(paired, pc.equal(cells, ""))).as_py() or 0
+        if silent:
+            report.warnings.append(f"min_gap had no effect on {silent} samples: their pairs bring no scores")
 
 
 def _note_balance(report: Report, before: dict[str, int], after: dict[str, int]) -> None:

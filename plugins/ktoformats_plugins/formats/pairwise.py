@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 class Pairwise(Format):
     """A prompt with a chosen and a rejected answer, as texts, messages, or whole conversations."""
 
+    chosen_score: str = "score_chosen"
+    """Column of the chosen answer's score; with the other's it gives the margin that `min_gap` looks at."""
+    rejected_score: str = "score_rejected"
+    """Column of the rejected answer's score."""
+    margin: str = "margin"
+    """Column of the margin itself."""
+
     def claim(self, shape: Shape) -> Claim:
         """Chosen and rejected, with a prompt or as conversations that bring their own."""
         columns = shape.columns
@@ -45,7 +52,20 @@ class Pairwise(Format):
         """One pair; a side that cannot be read costs that side."""
         columns = row.columns
         context = row.context() if row.get(columns.prompt) is not None else None
-        yield Pair(context, _side(row, columns.chosen, context), _side(row, columns.rejected, context))
+        margin = self._margin(row.record)
+        yield Pair(context, _side(row, columns.chosen, context), _side(row, columns.rejected, context), margin)
+
+    def _margin(self, record: dict[str, Any]) -> float | None:
+        """How much better the chosen answer is; None where the record does not say it in numbers."""
+        if self.chosen_score in record:
+            chosen, rejected = _number(record[self.chosen_score]), _number(record.get(self.rejected_score))
+            if chosen is not None and rejected is not None:
+                return chosen - rejected
+        return _number(record[self.margin]) if self.margin in record else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if type(value) in (int, float) else None
 
 
 def _side(row: Row, field: str, context: Context | None) -> str | Response | RecordError:
