@@ -12,7 +12,8 @@ from ktoformats.errors import ConfigError
 from ktoformats.overrides import Overrides, SpecificationMethods
 from ktoformats.plugin.registry import Registry
 from ktoformats.store.cache import default_folder
-from ktoformats.store.prepare import Cache, prepare, sources_of
+from ktoformats.store.mix import Piece, pieces_of
+from ktoformats.store.prepare import Cache, prepare
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ktoformats.store.report import Report
     from ktoformats.store.view import View
     from ktoformats.train.dataset import KTODataset
+
+_ASSEMBLIES = 16
 
 
 class PreferenceDataLoader:
@@ -61,7 +64,7 @@ class PreferenceDataLoader:
             Cache(Path(cache_dir) if cache_dir else default_folder(), cache_compression) if enable_cache else None
         )
         self._progress = progress
-        self._assembled: tuple[str, Assembly] | None = None
+        self._assembled: dict[str, Assembly] = {}
         self._last = ""
 
     @property
@@ -101,12 +104,15 @@ class PreferenceDataLoader:
         if overrides.names:
             self.logger.info("Overridden methods run in this process: %s", ", ".join(sorted(overrides.names)))
         rejects = config.rejects_file
+        if overrides.loads_rows:
+            pieces = [Piece(None, config, overrides.apply(self._assembly(config)))]
+        else:
+            pieces = pieces_of(split, config, lambda own: overrides.apply(self._assembly(own)))
         try:
             view, report = prepare(
                 split,
-                None if overrides.loads_rows else sources_of(config, split),
+                pieces,
                 config,
-                overrides.apply(self._assembly()),
                 self.registry,
                 cache=overrides.cache(self._cache),
                 rejects_path=Path(str(rejects).replace("{split}", split)) if rejects else None,
@@ -128,15 +134,17 @@ class PreferenceDataLoader:
 
         return KTODataset(view)
 
-    def _assembly(self) -> Assembly:
-        """The assembled pipeline, made again when the config was changed."""
-        config = self.config
+    def _assembly(self, config: KTODataConfig | None = None) -> Assembly:
+        """The pipeline that a configuration (this loader's by default) comes to; the last ones are remembered."""
+        config = config or self.config
         stamp = config.model_dump_json()
-        if self._assembled is None or self._assembled[0] != stamp:
-            self._assembled = (stamp, assemble(config, self.registry))
+        if stamp not in self._assembled:
+            if len(self._assembled) >= _ASSEMBLIES:
+                self._assembled.clear()
+            made = self._assembled[stamp] = assemble(config, self.registry)
             # a worker could only ask its own interpreter's metadata for plugins
-            self._assembled[1].pipeline.in_process = self._own_registry
-        return self._assembled[1]
+            made.pipeline.in_process = self._own_registry
+        return self._assembled[stamp]
 
 
 class KTODataLoader(SpecificationMethods, PreferenceDataLoader):

@@ -51,7 +51,8 @@ from ktoformats.read.parse import parse
 from ktoformats.read.rows import blocks_of_rows
 from ktoformats.read.sources import resolve
 from ktoformats.store import view as views
-from ktoformats.store.prepare import Cache, Stages, sources_of
+from ktoformats.store.mix import pieces_of
+from ktoformats.store.prepare import Cache, Stages
 from ktoformats.train.rows import to_samples
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class SpecificationMethods:
 
     config: KTODataConfig
     registry: Registry
-    _assembly: Callable[[], Assembly]
+    _assembly: Callable[..., Assembly]
 
     def _load_raw_data(self, split: str) -> Iterator[Any]:
         """Every readable record of a split, raw.
@@ -119,13 +120,12 @@ class SpecificationMethods:
         Args:
             split: `train`, `validation` or `test`.
         """
-        for path in resolve(sources_of(self.config, split)):
-            for block in blocks(path):
-                for record in block.records:
-                    try:
-                        yield parse(record)
-                    except RecordError as error:
-                        logger.warning("Error processing sample: %s", error)
+        paths = [path for piece in pieces_of(split, self.config, self._assembly) for path in resolve(piece.files)]
+        for record in (record for path in paths for block in blocks(path) for record in block.records):
+            try:
+                yield parse(record)
+            except RecordError as error:
+                logger.warning("Error processing sample: %s", error)
 
     def validate_sample(self, sample: Sample) -> bool:
         """Whether a raw record can become samples."""

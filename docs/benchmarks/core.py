@@ -28,6 +28,7 @@ import orjson
 
 from ktoformats import KTODataConfig, Registry
 from ktoformats.convert.assemble import assemble
+from ktoformats.store.mix import Piece
 from ktoformats.store.prepare import prepare
 from ktoformats.train.export import export
 
@@ -97,9 +98,8 @@ def build(source: Path, folder: Path) -> None:
     config = KTODataConfig(balance_labels=False)
     view, report = prepare(
         "convert",
-        str(source),
+        [Piece(str(source), config, assemble(config, registry))],
         config,
-        assemble(config, registry),
         registry,
         rejects_path=folder / "out.rejects.txt",
         for_training=False,

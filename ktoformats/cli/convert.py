@@ -29,7 +29,8 @@ from ktoformats.errors import ConfigError, KTODataError, KtoFormatsError, KTOLab
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.sources import resolve
 from ktoformats.store.cache import default_folder
-from ktoformats.store.prepare import Cache, prepare
+from ktoformats.store.mix import Piece, pieces_of
+from ktoformats.store.prepare import Cache, joined_files, prepare
 from ktoformats.train.export import (
     FAILED_SUFFIX,
     MANIFEST_SUFFIX,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ktoformats.config.models import KTODataConfig, PluginChoice
+    from ktoformats.convert.assemble import Assembly
     from ktoformats.plugin.kinds import Exporter
     from ktoformats.store.report import Report
 
@@ -125,11 +127,15 @@ def command(
     if target.exists() and not target.is_file():
         raise ConfigError(f"{target} is neither a file nor a folder; nothing was replaced")
     _check_suffix(target, exporter, exporter_name, registry)
-    files = list(sources) or config.train_file
-    if not files:
-        raise ConfigError("no SOURCE was named, and the config has no data.train_file")
+    if not (sources or config.train_file or config.sources):
+        raise ConfigError("no SOURCE was named, and the config has neither data.train_file nor data.sources")
+
+    def make(own: KTODataConfig) -> Assembly:
+        return assemble(own, registry)
+
+    pieces = [Piece(list(sources), config, make(config))] if sources else pieces_of("train", config, make)
     report, manifest = _run(
-        files,
+        pieces,
         target,
         exporter,
         exporter_name,
@@ -174,7 +180,7 @@ def _choice(text: str) -> PluginChoice:
 
 
 def _run(
-    files: Any,
+    pieces: list[Piece],
     target: Path,
     exporter: Exporter,
     exporter_name: str,
@@ -185,7 +191,7 @@ def _run(
     no_cache: bool,
     shown: bool,
 ) -> tuple[Report, dict[str, Any]]:
-    paths = resolve(files)
+    paths = [path for piece in pieces for path in (*resolve(piece.files), *joined_files(piece.assembly))]
     rejects_path = None
     if config.on_error == "quarantine":
         configured = Path(str(config.rejects_file).replace("{split}", "train")) if config.rejects_file else None
@@ -206,9 +212,8 @@ def _run(
             with progress(sum(path.stat().st_size for path in paths), shown=shown) as bar:
                 view, report = prepare(
                     "train",
-                    [str(path) for path in paths],
+                    pieces,
                     config,
-                    assemble(config, registry),
                     registry,
                     cache=None if no_cache else Cache(default_folder()),
                     rejects_path=staged,

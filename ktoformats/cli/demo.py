@@ -12,6 +12,7 @@ from ktoformats.cli.shared import closing_notes, closing_table, json_option, rej
 from ktoformats.config.models import KTODataConfig
 from ktoformats.convert.assemble import assemble
 from ktoformats.plugin.registry import Registry
+from ktoformats.store.mix import Piece
 from ktoformats.store.prepare import prepare
 from ktoformats.train.export import Batches
 from ktoformats.train.rows import to_samples
@@ -28,7 +29,7 @@ def command(*, as_json: bool) -> None:
     config = KTODataConfig(balance_labels=False, min_samples_per_label=0)
     registry = Registry()
     with as_file(files("ktoformats.cli") / "demo.jsonl") as path:
-        view, report = prepare("demo", str(path), config, assemble(config, registry), registry)
+        view, report = prepare("demo", [Piece(str(path), config, assemble(config, registry))], config, registry)
         samples = [sample for batch in Batches(view, view.chosen) for sample in to_samples(batch)]
     # where the package lies is nobody's business
     for sample in samples:

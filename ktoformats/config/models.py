@@ -78,6 +78,59 @@ class KTOSpecificConfig(Section):
     lambda_param: float = Field(2.25, gt=0, description="Loss aversion: how much more a loss weighs than a gain.")
 
 
+class SourceConfig(Section):
+    """Some files of a split, with what is theirs alone; what is not set is as in the data section."""
+
+    path: Sources = Field(description="As train_file.")
+    split: Literal["train", "validation", "test"] = Field("train", description="The split they belong to.")
+    format: PluginChoice | None = Field(None, description="Their one format.")
+    formats: list[PluginChoice] | None = Field(None, min_length=1, description="Their exact set of formats.")
+    scales: dict[str, str | Scale | dict[str, Any]] | None = Field(
+        None, description="Their scales; they replace those of the data section."
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="What their columns are called: {prompt: question} for prompt_column."
+    )
+    keep: list[str] | None = Field(None, description="Columns carried along to every sample, under `kept`.")
+    weight: float | None = Field(
+        None, gt=0, description="Their share among the sources with a weight: 3 beside 1 gives three to one."
+    )
+    limit: int | dict[Literal["good", "bad"], int] | None = Field(
+        None, description="At most so many samples, or so many of each label: {good: 500, bad: 500}."
+    )
+    tags: list[str] = Field(default_factory=list, description="Carried along to every sample, under `kept`.")
+    licence: str = Field("", description="Carried along to every sample, under `kept`.")
+
+    @field_validator("scales", mode="before")
+    @classmethod
+    def _read_scales(cls, scales: Any) -> Any:
+        if not isinstance(scales, dict):
+            return scales
+        return {column: _read_scale(str(column), choice) for column, choice in scales.items()}
+
+    @field_validator("limit")
+    @classmethod
+    def _leaves_something(cls, limit: Any) -> Any:
+        if any(
+            number < 1 for number in (limit.values() if isinstance(limit, dict) else [1 if limit is None else limit])
+        ):
+            raise ValueError("expected a number from 1 on")
+        return limit
+
+    @model_validator(mode="after")
+    def _says_it_once(self) -> Self:
+        if self.format is not None and self.formats is not None:
+            raise ValueError("format is the short form of formats; give one of them")
+        return self
+
+    def overrides(self) -> dict[str, Any]:
+        """The fields of the data section that it replaces."""
+        formats = self.formats if self.format is None else [self.format]
+        own = {"formats": formats, "scales": self.scales, "keep": self.keep}
+        columns = {f"{name}_column": column for name, column in self.columns.items()}
+        return {name: value for name, value in own.items() if value is not None} | columns
+
+
 class BasePreferenceConfig(Section):
     """What every preference loader needs: sources, columns, bounds, memory, accounting."""
 
@@ -85,6 +138,12 @@ class BasePreferenceConfig(Section):
     train_file: Sources | None = Field(None, description="A path, a list of paths or a glob.")
     validation_file: Sources | None = Field(None, description="As train_file, for the validation split.")
     test_file: Sources | None = Field(None, description="As train_file, for the test split.")
+    sources: list[SourceConfig] = Field(
+        default_factory=list, description="Files with formats, scales, weights or limits of their own, see below."
+    )
+    oversample: bool = Field(
+        False, description="Reach the weights of sources by repeating samples instead of leaving some out."
+    )
 
     # Columns
     prompt_column: str = Field("prompt", description="Text, or a list of messages.")
@@ -254,6 +313,18 @@ class KTODataConfig(BasePreferenceConfig):
         if self.conflict == "last" and not self.time_column:
             raise ValueError("conflict: last needs time_column, which says when each verdict was given")
         return self
+
+    def for_source(self, source: SourceConfig) -> KTODataConfig:
+        """The data section as it holds for one source.
+
+        Raises:
+            ConfigError: What the source sets does not fit; the message names the source's path.
+        """
+        values = {name: getattr(self, name) for name in self.model_fields_set - {"sources"}}
+        try:
+            return KTODataConfig(**values | source.overrides())
+        except ConfigError as error:
+            raise ConfigError(f"source {source.path}: {error}") from error
 
     def carried(self) -> tuple[str, ...]:
         """The columns that stand in a sample's `kept`, the time of its verdict among them."""

@@ -37,7 +37,7 @@ NEUTRAL_FIELDS: Final = frozenset(
         *("preprocessing_num_workers", "streaming", "buffer_size", "lazy_loading", "max_samples_in_memory"),
         *("on_error", "max_rejected", "max_rejected_share", "require_both_labels", "strict"),
         *("balance_labels", "label_imbalance_tolerance", "min_samples_per_label", "filters"),
-        *("conflict", "duplicates"),
+        *("sources", "oversample", "conflict", "duplicates"),
         *("min_prompt_length", "max_prompt_length", "min_response_length", "max_response_length"),
         *("min_response_quality", "min_utility_threshold", "max_utility_threshold", "filter_low_utility"),
     }

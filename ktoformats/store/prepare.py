@@ -7,8 +7,9 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,17 +31,20 @@ from ktoformats.read.sources import digest, resolve
 from ktoformats.store import view as views
 from ktoformats.store.build import REJECTS_REMEMBERED, Progress, build, check_budget, file_blocks, row_blocks
 from ktoformats.store.cache import NEUTRAL_FIELDS, REJECTS, Entry, cache_key, code_digest
+from ktoformats.store.mix import mix, mixes, tagged
 from ktoformats.store.repeats import without_repeats
 from ktoformats.store.report import Report, loss_weights
 from ktoformats.store.sink import DATA_FILE, ROWS_PER_BATCH, Sink, open_samples
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ktoformats.config.models import KTODataConfig
     from ktoformats.convert.assemble import Assembly
     from ktoformats.plugin.registry import Registry
     from ktoformats.read.blocks import Block
+    from ktoformats.store.mix import Piece
     from ktoformats.store.view import View
 
 logger = logging.getLogger("ktoformats")
@@ -66,9 +70,8 @@ class Stages(NamedTuple):
 
 def prepare(
     split: str,
-    sources: Any,
+    pieces: Sequence[Piece],
     config: KTODataConfig,
-    assembly: Assembly,
     registry: Registry,
     *,
     cache: Cache | None = None,
@@ -82,15 +85,14 @@ def prepare(
 
     Args:
         split: Its name, for messages; only `train` is balanced.
-        sources: A path, a list of paths or a glob.
+        pieces: Its files, and how they are read; the filters are those of the first.
         config: The data section.
-        assembly: The pipeline and filters that `config` comes to.
         registry: Whose plugins hear the events.
         cache: None builds afresh.
         rejects_path: Where quarantined records go.
         progress: Called as the build goes on.
         stages: Overridden stages.
-        rows: Records in memory instead of files.
+        rows: Records in memory instead of files; the only piece says how they are read.
         for_training: Whether one label class is an error (with `require_both_labels`).
 
     Returns:
@@ -99,19 +101,17 @@ def prepare(
     Raises:
         KTODataError: Nothing usable came out; what was written is only the rejects file.
     """
-    report = Report(split, Ledger(), plugins=assembly.plugins, seed=config.random_seed)
-    job = _Job(config, assembly, registry, report, rejects_path, progress)
+    report = Report(split, Ledger(), plugins=_plugins(pieces), seed=config.random_seed)
     try:
-        if rows is None:
-            paths = resolve(sources)
-            _protect(paths, rejects_path)
-            table = _build_or_open(paths, job, cache)
-        else:
-            table = job.run(row_blocks(rows, "<rows>"), _sink(config, None), rejects_path)
-        view = _choose(views.whole(table), split, config, assembly, stages or Stages(), report)
+        tables = _tables(pieces, report, registry, cache, rejects_path, progress, rows)
+        parts = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+        whole = pa.concat_tables([tagged(table, one.source) for table, one in zip(tables, pieces, strict=True)])
+        view = _choose(views.whole(whole), split, config, pieces, parts, stages or Stages(), report)
         report.dropped, report.kept = view.dropped, view.counts()
         report.check()
-        _warn_of_input(report, config, table)
+        for piece, table in zip(pieces, tables, strict=True):
+            _warn_of_scales(report, piece.config, table)
+        _warn_of_losses(report, config)
         _judge(report, config, for_training=for_training)
         _note_preferences(report, view, config)
     except (KTODataError, KTOLabelError) as error:
@@ -151,12 +151,63 @@ class _Job(NamedTuple):
         )
 
 
+def _tables(
+    pieces: Sequence[Piece],
+    report: Report,
+    registry: Registry,
+    cache: Cache | None,
+    rejects_path: Path | None,
+    progress: Progress | None,
+    rows: Iterable[Any] | None,
+) -> list[pa.Table]:
+    """The samples of every piece; the report hears of all, also when a build stops."""
+    paths = [[] for _ in pieces] if rows is not None else _resolved(pieces, rejects_path)
+    tables = []
+    with _Rejects(rejects_path, len(pieces)) as rejects:
+        for piece, own, target in zip(pieces, paths, rejects.paths, strict=True):
+            told = Report(report.split, Ledger())
+            job = _Job(piece.config, piece.assembly, registry, told, target, progress)
+            try:
+                if rows is None:
+                    tables.append(_build_or_open(own, job, cache))
+                else:
+                    tables.append(job.run(row_blocks(rows, "<rows>"), _sink(piece.config, None), target))
+            finally:
+                report.take(told)
+    return tables
+
+
+def _plugins(pieces: Sequence[Piece]) -> dict[str, dict[str, str]]:
+    """Kind to name to owner, of all pieces."""
+    used: dict[str, dict[str, str]] = {}
+    for piece in pieces:
+        for kind, owners in piece.assembly.plugins.items():
+            used.setdefault(kind, {}).update(owners)
+    return used
+
+
+def _resolved(pieces: Sequence[Piece], rejects_path: Path | None) -> list[list[Path]]:
+    """The files of every piece, none of them named twice or about to be written over."""
+    found = [resolve(piece.files) for piece in pieces]
+    every = [path for paths in found for path in paths]
+    if len(pieces) > 1:
+        resolve(every)  # refuses a file that two pieces name
+    _protect(every, rejects_path)
+    return found
+
+
 def _choose(
-    view: View, split: str, config: KTODataConfig, assembly: Assembly, stages: Stages, report: Report
+    view: View,
+    split: str,
+    config: KTODataConfig,
+    pieces: Sequence[Piece],
+    parts: views.Array,
+    stages: Stages,
+    report: Report,
 ) -> View:
     view = without_repeats(view, config, report)
     built = len(view.chosen)
-    view = stages.filter(view) if stages.filter else views.apply_filters(view, assembly.filters)
+    view = stages.filter(view) if stages.filter else views.apply_filters(view, pieces[0].assembly.filters)
     logger.info("Filtered %d samples, kept %d", built - len(view.chosen), len(view.chosen))
     if config.pairwise_sampling_strategy == "balanced":
         view = views.keep_whole_pairs(view)
@@ -165,13 +216,16 @@ def _choose(
         if stages.balance:
             view = stages.balance(view)
         else:
-            view = views.balance(view, tolerance=config.label_imbalance_tolerance, seed=config.random_seed)
+            # each source by itself where sources are mixed: their proportions then stay what they are
+            among = parts if mixes(pieces) else None
+            tolerance, seed = config.label_imbalance_tolerance, config.random_seed
+            view = views.balance(view, tolerance=tolerance, seed=seed, parts=among)
         if config.pairwise_sampling_strategy == "balanced":
             view = views.keep_whole_pairs(view)  # balancing may have torn some
         after = view.counts()
         logger.info("Balanced dataset: %d positive, %d negative samples", after[GOOD], after[BAD])
         _note_balance(report, before, after)
-    return view
+    return mix(view, parts, pieces, config, report) if mixes(pieces) else view
 
 
 def _note_preferences(report: Report, view: View, config: KTODataConfig) -> None:
@@ -214,14 +268,18 @@ def _protect(sources: list[Path], target: Path | None) -> None:
         raise ConfigError(f"{target} is a source; rejected records must go somewhere else")
 
 
-def _warn_of_input(report: Report, config: KTODataConfig, table: pa.Table) -> None:
-    """Warn of a file that lost much, and of a scale that was set for a column which holds no verdict."""
+def _warn_of_losses(report: Report, config: KTODataConfig) -> None:
+    """Warn of a file that lost much."""
     for source, account in report.ledger.files.items():
         records, rejected = account.lines - account.blank, account.rejected.total()
         if rejected > config.max_rejected_share * records:
             report.warnings.append(
                 f"{source}: {rejected} of {records} records were rejected ({rejected / records:.0%})"
             )
+
+
+def _warn_of_scales(report: Report, config: KTODataConfig, table: pa.Table) -> None:
+    """Warn of a scale that was set for a column which holds no verdict."""
     fields = set(pc.unique(table.column("field")).to_pylist()) | {reject.field for reject in report.rejects} - {""}
     for column in config.scales:
         if column not in fields and report.total.samples:
@@ -381,15 +439,33 @@ def joined_files(assembly: Assembly) -> list[Path]:
     return resolve(join.file) if join else []
 
 
-def sources_of(config: KTODataConfig, split: str) -> Any:
-    """The files of a split.
+class _Rejects:
+    """A file of rejected records for each piece; at the end they are one.
 
-    Raises:
-        ConfigError: The split is unknown or has no file.
+    Args:
+        path: Where all of them go; None for nowhere.
+        count: How many pieces there are.
     """
-    if split not in ("train", "validation", "test"):
-        raise ConfigError(f"split must be train, validation or test, got {split!r}")
-    files = getattr(config, f"{split}_file")
-    if not files:
-        raise ConfigError(f"data.{split}_file is not set, and split {split!r} was asked for")
-    return files
+
+    def __init__(self, path: Path | None, count: int) -> None:
+        self._path = path
+        self.paths: list[Path | None] = [path] * count
+        if path is not None and count > 1:
+            self.paths = [path.with_name(f".{path.name}.{os.getpid()}.{number}") for number in range(count)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        parts = [path for path in self.paths if path is not None and path != self._path]
+        if self._path is None or not parts:
+            return
+        written = [part for part in parts if part.exists()]
+        if written and (kind is None or issubclass(kind, KtoFormatsError)):
+            first, *others = written
+            with first.open("ab") as whole:
+                for other in others:
+                    whole.write(other.read_bytes())
+            first.replace(self._path)
+        for part in parts:
+            part.unlink(missing_ok=True)

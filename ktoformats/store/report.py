@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,8 @@ class Report:
         notes: Choices that changed data, in sentences.
         plugins: Kind to `{name: distribution and version}`.
         seed: The seed of every random choice.
-        cached: Whether the samples came from the cache.
+        cached: Whether samples came from the cache.
+        copied: Samples that `oversample` repeated, by source.
     """
 
     split: str
@@ -42,6 +44,7 @@ class Report:
     plugins: dict[str, dict[str, str]] = field(default_factory=dict)
     seed: int = 0
     cached: bool = False
+    copied: Counter[str] = field(default_factory=Counter)
 
     @property
     def total(self) -> FileAccount:
@@ -72,6 +75,13 @@ class Report:
             if source in (None, where)
         )
 
+    def take(self, other: Report) -> None:
+        """Take over what one part of the split was told."""
+        for source, account in other.ledger.files.items():
+            self.ledger.add(source, account)
+        self.rejects += other.rejects
+        self.cached = self.cached or other.cached
+
     def check(self) -> None:
         """Verify the accounting laws, per file and in total.
 
@@ -81,9 +91,10 @@ class Report:
         for source, account in self.ledger.files.items():
             if not account.balanced:
                 raise ArithmeticError(f"{source}: {account.lines} lines are not all accounted for")
-        if self.total.samples - self.dropped_total() != self.samples:
+        if self.total.samples - self.dropped_total() + self.copied.total() != self.samples:
             raise ArithmeticError(
-                f"{self.total.samples} samples built, {self.dropped_total()} dropped, {self.samples} kept"
+                f"{self.total.samples} samples built, {self.dropped_total()} dropped, {self.copied.total()} copied, "
+                f"{self.samples} kept"
             )
 
     def weights(self) -> dict[str, float] | None:
@@ -95,8 +106,10 @@ class Report:
         plain = self.ledger.to_json()
         for source, account in plain["files"].items():
             account["dropped"] = self.dropped_by(source)
-            account["kept"] = account["samples"] - self.dropped_total(source)
+            account["copied"] = self.copied[source]
+            account["kept"] = account["samples"] - self.dropped_total(source) + self.copied[source]
         plain["total"]["dropped"] = self.dropped_by()
+        plain["total"]["copied"] = self.copied.total()
         plain["total"]["kept"] = self.samples
         return {
             "split": self.split,

@@ -199,22 +199,28 @@ def keep_whole_pairs(view: View) -> View:
     return _without(view, reasons, [("", ""), ("pairs", "unpaired")])
 
 
-def balance(view: View, *, tolerance: float, seed: int) -> View:
+def balance(view: View, *, tolerance: float, seed: int, parts: Array | None = None) -> View:
     """Cut the majority label down to `int(minority * (1 + tolerance))` samples.
 
     Those with the lowest seeded hashes stay, so the choice is the same for any order of files, records and
     workers, and a small change of the data changes it little.
+
+    Args:
+        view: The samples.
+        tolerance: By how much the majority may be larger.
+        seed: Of the hashes.
+        parts: A number for each row of the table: rows of one number are balanced by themselves.
     """
-    good = view.good
-    counts = (int((~good).sum()), int(good.sum()))
-    if not all(counts):
-        return view  # nothing to balance against; a missing label is judged, and told, by whoever asked
-    target = int(min(counts) * (1 + tolerance))
     keys = mix(view.keys(), seed)
     reasons = np.zeros(len(view.table), np.int32)
-    for is_good in (False, True):
-        if counts[is_good] > target:
-            rows = np.flatnonzero(good == is_good)
+    own = np.zeros(len(view.chosen), np.int64) if parts is None else parts[view.chosen]
+    for part in np.unique(own):
+        good = [np.flatnonzero((own == part) & (view.good == is_good)) for is_good in (False, True)]
+        fewest = min(map(len, good))
+        if not fewest:
+            continue  # nothing to balance against; a missing label is judged, and told, by whoever asked
+        target = int(fewest * (1 + tolerance))
+        for rows in good:
             order = np.argsort(keys[rows], kind="stable")
             reasons[view.chosen[rows[order[target:]]]] = 1
     return _without(view, reasons, [("", ""), ("balance", "balance")])

@@ -45,7 +45,7 @@ def test_a_line_that_is_not_accounted_for_is_a_defect() -> None:
 def test_a_sample_that_is_not_accounted_for_is_a_defect() -> None:
     ledger = Ledger()
     ledger.add("f", FileAccount(lines=1, used=1, samples=2))
-    with pytest.raises(ArithmeticError, match="2 samples built, 0 dropped, 1 kept"):
+    with pytest.raises(ArithmeticError, match="2 samples built, 0 dropped, 0 copied, 1 kept"):
         Report("train", ledger, kept={"good": 1, "bad": 0}).check()
 
 
