@@ -111,9 +111,8 @@ class SourceConfig(Section):
     @field_validator("limit")
     @classmethod
     def _leaves_something(cls, limit: Any) -> Any:
-        if any(
-            number < 1 for number in (limit.values() if isinstance(limit, dict) else [1 if limit is None else limit])
-        ):
+        numbers = list(limit.values()) if isinstance(limit, dict) else [] if limit is None else [limit]
+        if min(numbers, default=1) < 1:
             raise ValueError("expected a number from 1 on")
         return limit
 
