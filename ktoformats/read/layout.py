@@ -18,6 +18,8 @@ BOM: Final = b"\xef\xbb\xbf"
 _HEAD_BYTES: Final = 1 << 20
 _WHOLE_BYTES: Final = 16 << 20
 _SAMPLE: Final = 20
+_FEW: Final = 0.1
+"""The share of lines that may be damaged; with more, the whole file is in another encoding."""
 _ADVICE: Final = "write one JSON value per line, or put all of them into one array ([...]) in a .json file"
 
 
@@ -73,9 +75,11 @@ def is_array(chunks: Peeked, file_name: str, name: str) -> bool:
         name: The file, as the user named it.
 
     Raises:
-        SourceError: `wrong_format`: the records are laid out in a way that is not read.
+        SourceError: `wrong_format`: the records are laid out in a way that is not read; `wrong_encoding`: they
+            are not UTF-8.
     """
     head = chunks.head(_HEAD_BYTES).removeprefix(BOM)
+    _refuse_other_encodings(head, name)
     text = head.lstrip()
     if text.startswith(b"["):
         named = file_name.lower().endswith((".json", *(f".json{codec.suffix}" for codec in CODECS)))
@@ -84,6 +88,28 @@ def is_array(chunks: Peeked, file_name: str, name: str) -> bool:
     _refuse_lone_returns(head, name)
     _refuse_many_lines_per_record(chunks, name)
     return False
+
+
+def _refuse_other_encodings(head: bytes, name: str) -> None:
+    """Refuse a file in one of the old one-byte encodings; a few damaged lines are for the parser to reject."""
+    if _is_utf8(head[: head.rfind(b"\n") + 1]):
+        return
+    lines = [line for line in head.split(b"\n")[:-1] if line]
+    damaged = [line for line in lines if not _is_utf8(line)]
+    if len(damaged) >= _SAMPLE and len(damaged) > _FEW * len(lines):
+        message = (
+            f"{len(damaged)} of its first {len(lines)} lines are not UTF-8, as in a file in Windows-1256 or Latin-1; "
+            "save it as UTF-8: iconv -f WINDOWS-1256 -t UTF-8"
+        )
+        raise SourceError("wrong_encoding", name, message)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _opens_array(text: bytes, *, ended: bool) -> bool:

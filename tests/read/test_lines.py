@@ -6,6 +6,7 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from ktoformats.read.parse import parse
 from ktoformats.read.rows import blocks_of_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ktoformats.read.blocks import Block
@@ -98,6 +100,11 @@ def test_a_dirty_file_is_accounted_for_or_refused(tmp_path: Path, data: bytes, s
             assert total(found) == lines_in(data)
 
 
+def zstd(data: bytes) -> bytes:
+    packed: bytes = pa.compress(data, codec="zstd", asbytes=True)
+    return packed
+
+
 BAD = {
     "invalid_utf8": b'{"a":"\xc3\x28"}',
     "control_char": b'{"a":"\x01"}',
@@ -112,16 +119,18 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gz", "zst"])
 @pytest.mark.parametrize("place", ["first", "middle", "last"])
 @pytest.mark.parametrize("reason", sorted(BAD))
-def test_one_bad_line_costs_one_record(tmp_path: Path, reason: str, place: str, *, zipped: bool) -> None:
+def test_one_bad_line_costs_one_record(
+    tmp_path: Path, reason: str, place: str, pack: Callable[[bytes], bytes]
+) -> None:
     good = [b'{"id":%d,"text":"\xd8\xac"}' % number for number in range(1000)]
     at = {"first": 0, "middle": 500, "last": 1000}[place]
     lines = [*good[:at], BAD[reason], *good[at:]]
     data = b"\n".join(lines) + b"\n"
     path = tmp_path / "a.jsonl"
-    path.write_bytes(gzip.compress(data) if zipped else data)
+    path.write_bytes(pack(data))
     kept, lost = [], []
     for block in blocks(path, block_bytes=5000, max_line_bytes=1 << 16):
         lost += [(fault.line, fault.reason) for fault in block.faults]
@@ -200,6 +209,26 @@ def test_a_long_line_takes_bounded_memory_and_costs_itself(tmp_path: Path) -> No
 def test_a_single_endless_line_is_one_fault(tmp_path: Path) -> None:
     found = read(tmp_path / "a.jsonl", b"x" * (3 << 20), max_line_bytes=1 << 20)
     assert [fault[:3] for block in found for fault in block.faults] == [(1, 0, "line_too_long")]
+
+
+@pytest.mark.parametrize("encoding", ["cp1256", "latin-1", "cp1252"])
+@pytest.mark.parametrize(
+    ("damaged", "whole", "refused"), [(20, 0, True), (19, 0, False), (40, 360, False), (41, 360, True)]
+)
+def test_a_file_in_an_old_encoding_is_refused_and_a_few_lines_are_not(
+    tmp_path: Path, damaged: int, whole: int, encoding: str, *, refused: bool
+) -> None:
+    text = {"cp1256": "جيد", "latin-1": "é", "cp1252": "“x”"}[encoding]
+    lines = [b'{"a":"x"}'] * whole + [f'{{"a":"{text}"}}'.encode(encoding)] * damaged
+    data = b"".join(line + b"\n" for line in [b'{"a":1}', *lines])
+    if refused:
+        with pytest.raises(
+            SourceError, match=rf"{damaged} of its first {len(lines) + 1} lines are not UTF-8"
+        ) as caught:
+            read(tmp_path / "a.jsonl", data)
+        assert caught.value.code == "wrong_encoding"
+    else:
+        assert total(read(tmp_path / "a.jsonl", data)) == len(lines) + 1
 
 
 PRETTY = json.dumps({"prompt": "p", "list": [1, "x"], "deep": {"a": {"b": 1}}}, indent=2).encode()
