@@ -34,23 +34,12 @@ _INVISIBLE: Final = "".join(
     map(
         chr,
         (
-            *range(9, 14),
-            *range(28, 33),
-            0x85,
-            0xA0,
-            0x1680,
-            *range(0x2000, 0x200E),
-            0x2028,
-            0x2029,
-            0x202F,
-            0x205F,
-            0x2060,
-            0x3000,
-            0xFEFF,
+            *(*range(9, 14), *range(28, 33), 0x85, 0xA0, 0xAD, 0x061C, 0x1680, 0x180E),
+            *(*range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x206A), 0x3000, 0xFEFF),
         ),
     )
 )
-"""White space and zero-width characters: a text of these alone is empty."""
+"""White space, joiners, direction marks and other characters without width: a text of these alone is empty."""
 
 
 class Policy(NamedTuple):

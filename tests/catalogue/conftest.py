@@ -1,18 +1,21 @@
-"""One hostile record between good neighbours, end to end: file, loader, report, samples."""
+"""One hostile record between good neighbours, end to end: file, container, loader, report, samples."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow as pa
 import pytest
 
 from ktoformats import KTODataConfig, KTODataError, KTODataLoader, KTOLabelError, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ktoformats import Report
 
@@ -23,6 +26,17 @@ NEIGHBOURS: Final = [
 POSITIONS: Final = (0, 2, 4)
 ASKED: Final = {"balance_labels": False, "min_samples_per_label": 0}
 HEAD: Final = 20
+PLAIN: Final = ("plain",)
+CONTAINERS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "plain": bytes,
+    "gz": lambda data: gzip.compress(data, 1),
+    "zst": lambda data: pa.compress(data, codec="zstd", asbytes=True),
+}
+"""Known by their first bytes: the file is called `.jsonl` in all of them."""
+MOST_SECONDS: Final = 5.0
+MOST_BYTES: Final = 512 << 20
+STATUS: Final = Path("/proc/self/status")
+CLEAR_PEAK: Final = Path("/proc/self/clear_refs")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -44,12 +58,17 @@ def as_line(record: Any) -> bytes:
 class Meeting:
     """Loads files of neighbours with a hostile record among them and says what became of it."""
 
-    def __init__(self, folder: Path, registry: Registry) -> None:
+    def __init__(self, folder: Path, registry: Registry, containers: tuple[str, ...] = PLAIN) -> None:
         self._path = folder / "hostile.jsonl"
         self._registry = registry
+        self._containers = containers
+        self._data = b""
 
-    def load(self, lines: list[bytes], **options: Any) -> tuple[list[dict[str, Any]], Report]:
-        self._path.write_bytes(b"".join(line + b"\n" for line in lines))
+    def load(
+        self, lines: list[bytes], container: str = "plain", **options: Any
+    ) -> tuple[list[dict[str, Any]], Report]:
+        self._data = b"".join(line + b"\n" for line in lines)
+        self._path.write_bytes(CONTAINERS[container](self._data))
         config = KTODataConfig(train_file=self._path, **{**ASKED, **options})
         loader = KTODataLoader(config, enable_cache=False, registry=self._registry)
         samples = list(loader.load_dataset("train"))
@@ -60,20 +79,21 @@ class Meeting:
         return samples, report
 
     def __call__(self, hostile: Any, expected: Any, **options: Any) -> Report:
-        """Check the verdict on a record at the beginning, in the middle and at the end of a file.
+        """Check the verdict on a record at the beginning, in the middle and at the end of a file, in each container.
 
         `expected` is a list of the samples' (prompt, response, label), or (verdict, reason, field).
         """
         raw = as_line(hostile)
         good = [as_line(record) for record in NEIGHBOURS]
         alone, _ = self.load(good, **options)
-        for position in POSITIONS:
-            samples, report = self.load([*good[:position], raw, *good[position:]], **options)
-            line = position + 1
-            own = [sample for sample in samples if sample["line"] == line]
-            others = [sample for sample in samples if sample["line"] != line]
-            assert _without_line(others) == _without_line(alone)
-            assert self._verdict(report, own, line, raw) == expected
+        for container in self._containers:
+            for position in POSITIONS:
+                samples, report = self.load([*good[:position], raw, *good[position:]], container, **options)
+                line = position + 1
+                own = [sample for sample in samples if sample["line"] == line]
+                others = [sample for sample in samples if sample["line"] != line]
+                assert _without_line(others) == _without_line(alone)
+                assert self._verdict(report, own, line, raw) == expected
         if isinstance(expected, tuple) and expected[0] == "rejected":
             self._names_the_place(good, raw, expected, options)
         return report
@@ -88,7 +108,7 @@ class Meeting:
             assert (total.used, total.without_verdict.total()) == (len(NEIGHBOURS), 0)
             assert total.rejected == {reject.reason: 1}
             assert (reject.source, reject.line) == (str(self._path), line)
-            assert reject.offset == self._path.read_bytes().index(raw + b"\n")
+            assert reject.offset == self._data.index(raw + b"\n")
             assert reject.record[:HEAD] == raw.decode("utf-8", "replace")[:HEAD]
             assert reject.message
             return "rejected", reject.reason, reject.field
@@ -121,7 +141,32 @@ def registry() -> Registry:
     return Registry()
 
 
+def _memory(field: str) -> int:
+    [line] = [line for line in STATUS.read_text().splitlines() if line.startswith(f"{field}:")]
+    return int(line.split()[1]) << 10
+
+
 @pytest.fixture
-def meet(tmp_path: Path, registry: Registry) -> Callable[..., Report]:
+def bounded() -> Iterator[None]:
+    """No hostile record may cost more than 5 seconds or let the process's peak memory grow by 512 MiB."""
+    started = time.monotonic()
+    before = 0
+    if CLEAR_PEAK.exists():
+        CLEAR_PEAK.write_text("5")  # the peak counts anew from here
+        before = _memory("VmRSS")
+    yield
+    assert time.monotonic() - started < MOST_SECONDS
+    if CLEAR_PEAK.exists():
+        assert _memory("VmHWM") - before < MOST_BYTES
+
+
+@pytest.fixture
+def meet(tmp_path: Path, registry: Registry, bounded: None) -> Meeting:
     """`meet(hostile, expected, **options)`: check the verdict on one record, see `Meeting`."""
     return Meeting(tmp_path, registry)
+
+
+@pytest.fixture
+def meet_packed(tmp_path: Path, registry: Registry, bounded: None) -> Meeting:
+    """As `meet`, in plain files, gzip and zstd."""
+    return Meeting(tmp_path, registry, tuple(CONTAINERS))

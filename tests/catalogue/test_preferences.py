@@ -33,7 +33,7 @@ BEST_HIGH = {"formats": ["default", {"ranking": {"best": "high"}}]}
 
 
 def case(name: str, hostile: Any, expected: Any, **options: Any) -> ParameterSet:
-    return pytest.param(hostile, expected, options, id=name)
+    return pytest.param(hostile, expected, options, id=f"case-{name}")
 
 
 def some(*values: Any) -> tuple[Any, ...]:
@@ -230,7 +230,7 @@ SIDES = [
     case("86 pairs refused", pair("a", "b"), rejected("pairs_refused"), convert_pairwise_to_binary=False),
     *(
         parameters
-        for empty in ("", " ", "\n\t", "\u200b", "\u00a0\ufeff", "\u2003\u200d")
+        for empty in ("", " ", "\n\t", "\u200b", "\u00a0\ufeff", "\u2003\u200d", "\u200f\u202b\u2069", "\u00ad")
         for parameters in (
             case(f"87 response {empty!r}", judged(1, response=empty), rejected("empty_response", "response")),
             case(f"87 prompt {empty!r}", judged(1, prompt=empty), rejected("empty_prompt", "prompt")),
@@ -724,18 +724,20 @@ def test_a_bad_side_costs_that_side_and_is_counted(
 
 UNJUDGED_TURNS = [
     case(
-        "user and system turns too", [turn("system", "s", label=None), user(label=None), answer(label="good")], GOOD
+        "82 user and system turns too",
+        [turn("system", "s", label=None), user(label=None), answer(label="good")],
+        GOOD,
     ),
-    case("an earlier answer", [user("p"), answer("r", label=None), user(), answer(label="bad")], BAD),
-    case("a later answer", [user(), answer(label="good"), user("p"), answer("r", label=None)], GOOD),
-    case("no answer is judged", [user(label=None), answer(label=None)], without()),
-    case("a greeting", [answer("hello", label=None), user(), answer(label="good")], GOOD),
-    case("two columns", [user(label=None, rating=None), answer(label=None, rating=5)], GOOD),
+    case("82 an earlier answer", [user("p"), answer("r", label=None), user(), answer(label="bad")], BAD),
+    case("82 a later answer", [user(), answer(label="good"), user("p"), answer("r", label=None)], GOOD),
+    case("82 no answer is judged", [user(label=None), answer(label=None)], without()),
+    case("82 a greeting", [answer("hello", label=None), user(), answer(label="good")], GOOD),
+    case("82 two columns", [user(label=None, rating=None), answer(label=None, rating=5)], GOOD),
 ]
 
 
 @pytest.mark.parametrize(("turns", "expected", "options"), UNJUDGED_TURNS)
-def test_row_82_null_verdicts_on_turns_judge_nothing(
+def test_case_82_null_verdicts_on_turns_judge_nothing(
     turns: list[dict[str, Any]], expected: Any, options: dict[str, Any], meet: Meet
 ) -> None:
     # files whose turns share one schema, such as those converted from Parquet, have the key on every turn
@@ -743,20 +745,20 @@ def test_row_82_null_verdicts_on_turns_judge_nothing(
     meet({"messages": turns, "label": None}, expected, **options)
 
 
-def test_row_91_a_null_verdict_on_the_record_does_not_cost_its_judged_turns(meet: Meet) -> None:
+def test_case_91_a_null_verdict_on_the_record_does_not_cost_its_judged_turns(meet: Meet) -> None:
     meet({"label": None, "messages": [user(), answer(label="good"), user("p")]}, GOOD)
 
 
 DROPPED = [
-    case("response", judged(1, response="b" * 21), {"good": 1, "bad": 0}, max_response_length=20),
-    case("prompt", judged(0, prompt="b" * 21), {"good": 0, "bad": 1}, max_prompt_length=20),
-    case("one side", pair("a", "b" * 21), {"good": 0, "bad": 1}, max_response_length=20),
-    case("both sides", pair("a" * 21, "b" * 21), {"good": 1, "bad": 1}, max_response_length=20),
+    case("106 response", judged(1, response="b" * 21), {"good": 1, "bad": 0}, max_response_length=20),
+    case("106 prompt", judged(0, prompt="b" * 21), {"good": 0, "bad": 1}, max_prompt_length=20),
+    case("106 one side", pair("a", "b" * 21), {"good": 0, "bad": 1}, max_response_length=20),
+    case("106 both sides", pair("a" * 21, "b" * 21), {"good": 1, "bad": 1}, max_response_length=20),
 ]
 
 
 @pytest.mark.parametrize(("hostile", "counts", "options"), DROPPED)
-def test_row_106_too_long_is_dropped_by_stage_and_never_cut(
+def test_case_106_too_long_is_dropped_by_stage_and_never_cut(
     hostile: dict[str, Any], counts: dict[str, int], options: dict[str, Any], meet: Meet
 ) -> None:
     report = meet(hostile, GOOD if counts["good"] == 0 and "chosen" in hostile else [], **options)
@@ -764,7 +766,7 @@ def test_row_106_too_long_is_dropped_by_stage_and_never_cut(
     assert not report.total.rejected
 
 
-def test_row_106_the_other_side_is_counted_apart(meet: Meet) -> None:
+def test_case_106_the_other_side_is_counted_apart(meet: Meet) -> None:
     report = meet(pair("a", "b" * 21), [], max_response_length=20, pairwise_sampling_strategy="balanced")
     assert report.dropped_by() == {
         "length": {"too_long": {"good": 0, "bad": 1}},
@@ -772,7 +774,7 @@ def test_row_106_the_other_side_is_counted_apart(meet: Meet) -> None:
     }
 
 
-def test_row_88_the_answer_that_gives_way_is_counted(meet: Meet) -> None:
+def test_case_88_the_answer_that_gives_way_is_counted(meet: Meet) -> None:
     record = {"conversation": [user(), answer("old")], "response": "a", "label": "good"}
     assert meet(record, GOOD).total.notices == {"trailing_answer": 1}
 
@@ -803,19 +805,19 @@ def picked(samples: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     return [(sample["prompt"], sample["response"], sample["label"]) for sample in samples]
 
 
-def test_row_84_contradictions_across_records_are_kept(load_split: Split) -> None:
+def test_case_84_contradictions_across_records_are_kept(load_split: Split) -> None:
     samples = load_split([judged("good"), judged("bad"), judged(5, "rating"), judged(0.1, "score")])
     assert picked(samples) == [*GOOD, *BAD, *GOOD, *BAD]
     assert not load_split.loader.report.total.rejected
 
 
-def test_row_85_exact_repeats_are_kept_and_told_apart(load_split: Split) -> None:
+def test_case_85_exact_repeats_are_kept_and_told_apart(load_split: Split) -> None:
     samples = load_split([judged("good"), judged("bad"), judged("good"), judged(True)])
     assert picked(samples) == [*GOOD, *BAD, *GOOD, *GOOD]
     assert len({sample["id"] for sample in samples}) == 4
 
 
-def test_row_100_counting_from_0_and_from_1_may_be_mixed_in_a_file(load_split: Split) -> None:
+def test_case_100_counting_from_0_and_from_1_may_be_mixed_in_a_file(load_split: Split) -> None:
     samples = load_split([ranked(0, 1), ranked(1, 2), ranked(1, 0), ranked(2, 1)])
     assert picked(samples) == [*BOTH, *BOTH, *[("q", "b", "good"), *BAD] * 2]
 
@@ -825,17 +827,17 @@ def numbered(labels: list[Any], column: str = "label") -> list[dict[str, Any]]:
 
 
 ONE_CLASS = [
-    pytest.param(numbered([True] * 4), "bad", id="105 good only"),
-    pytest.param(numbered(["bad"] * 4), "good", id="105 bad only"),
-    pytest.param(numbered([5, 4, 3, 3], "rating"), "bad", id="105 ratings above the threshold"),
-    pytest.param(numbered([0.5, 0.7, 0.99], "score"), "bad", id="105 scores above the threshold"),
-    pytest.param([pair("a", ""), pair("b", None)], "bad", id="105 one side of every pair"),
+    pytest.param(numbered([True] * 4), "bad", id="case-105 good only"),
+    pytest.param(numbered(["bad"] * 4), "good", id="case-105 bad only"),
+    pytest.param(numbered([5, 4, 3, 3], "rating"), "bad", id="case-105 ratings above the threshold"),
+    pytest.param(numbered([0.5, 0.7, 0.99], "score"), "bad", id="case-105 scores above the threshold"),
+    pytest.param([pair("a", ""), pair("b", None)], "bad", id="case-105 one side of every pair"),
 ]
 
 
 @pytest.mark.parametrize("balance", [False, True], ids=["not balanced", "balanced"])
 @pytest.mark.parametrize(("records", "missing"), ONE_CLASS)
-def test_row_105_one_class_is_an_error_for_training(
+def test_case_105_one_class_is_an_error_for_training(
     records: list[dict[str, Any]], missing: str, load_split: Split, *, balance: bool
 ) -> None:
     with pytest.raises(OneClassError, match=f"no {missing} sample is left.*require_both_labels: false") as caught:
@@ -847,7 +849,7 @@ def test_row_105_one_class_is_an_error_for_training(
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 @pytest.mark.parametrize(("records", "missing"), ONE_CLASS)
-def test_row_105_one_class_is_a_warning_elsewhere(
+def test_case_105_one_class_is_a_warning_elsewhere(
     records: list[dict[str, Any]], missing: str, split: str, load_split: Split, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "ktoformats"):
@@ -859,7 +861,7 @@ def test_row_105_one_class_is_a_warning_elsewhere(
 
 @pytest.mark.parametrize("balance", [False, True], ids=["not balanced", "balanced"])
 @pytest.mark.parametrize(("records", "missing"), ONE_CLASS)
-def test_row_105_one_class_can_be_allowed(
+def test_case_105_one_class_can_be_allowed(
     records: list[dict[str, Any]], missing: str, load_split: Split, *, balance: bool
 ) -> None:
     samples = load_split(records, require_both_labels=False, balance_labels=balance)
@@ -867,13 +869,13 @@ def test_row_105_one_class_can_be_allowed(
     assert any(f"no {missing} sample is left" in warning for warning in load_split.loader.report.warnings)
 
 
-def test_row_105_nothing_left_is_an_error_of_its_own(load_split: Split) -> None:
+def test_case_105_nothing_left_is_an_error_of_its_own(load_split: Split) -> None:
     with pytest.raises(EmptyDatasetError, match=r"no sample is left.*null_verdict 2") as caught:
         load_split(numbered([None, None]), require_both_labels=False)
     caught.value.report.check()
 
 
-def test_row_105_fewer_than_wanted_warns_and_fails_with_strict(load_split: Split) -> None:
+def test_case_105_fewer_than_wanted_warns_and_fails_with_strict(load_split: Split) -> None:
     records = numbered([True, False, True, False])
     assert len(load_split(records, min_samples_per_label=3)) == 4
     [warning] = load_split.loader.report.warnings
@@ -883,6 +885,6 @@ def test_row_105_fewer_than_wanted_warns_and_fails_with_strict(load_split: Split
     caught.value.report.check()
 
 
-def test_row_107_a_weight_column_never_reaches_the_weight(load_split: Split) -> None:
+def test_case_107_a_weight_column_never_reaches_the_weight(load_split: Split) -> None:
     samples = load_split([judged(1, weight=-1), judged(0, weight="nan"), judged(1, weight=0)])
     assert [sample["weight"] for sample in samples] == [1.0, 1.0, 1.0]
