@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ from ktoformats.store.sink import Sink
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 pytestmark = pytest.mark.timeout(900)  # what is found has to be shrunk, by whole builds
 
@@ -118,9 +120,9 @@ def as_line(record: dict[str, Any]) -> bytes:
 
 
 @st.composite
-def damaged_lines(draw: st.DrawFn) -> bytes:
+def damaged_lines(draw: st.DrawFn, records: st.SearchStrategy[dict[str, Any]] | None = None) -> bytes:
     """A good record with a field gone, a hostile cell, a hostile item, a byte changed, or its end cut off."""
-    record = draw(good_records())
+    record = dict(draw(good_records() if records is None else records))
     field = draw(st.sampled_from(sorted(record)))
     how = draw(st.sampled_from(["field", "cell", "item", "byte", "cut", "twice"]))
     if how == "field":
@@ -143,9 +145,16 @@ def damaged_lines(draw: st.DrawFn) -> bytes:
 
 
 GOOD_LINES: Final = good_records().map(as_line)
-LINES: Final = st.lists(
-    st.one_of(GOOD_LINES, GOOD_LINES, GOOD_LINES, damaged_lines(), HOSTILE_LINES, BLANK, GARBAGE), max_size=14
-)
+PACK: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "plain": bytes,
+    "gz": lambda data: gzip.compress(data, 1),
+    "zst": lambda data: pa.compress(data, codec="zstd", asbytes=True),
+}
+
+
+def dirty_lines(records: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[list[bytes]]:
+    good = records.map(as_line)
+    return st.lists(st.one_of(good, good, good, damaged_lines(records), HOSTILE_LINES, BLANK, GARBAGE), max_size=14)
 
 
 class Dirty(NamedTuple):
@@ -153,10 +162,11 @@ class Dirty(NamedTuple):
 
     lines: list[bytes]
     ended: bool = True
+    packed: str = "plain"
 
     @property
     def data(self) -> bytes:
-        return b"\n".join(self.lines) + b"\n" * self.ended
+        return PACK[self.packed](b"\n".join(self.lines) + b"\n" * self.ended)
 
     @property
     def counted(self) -> tuple[int, int]:
@@ -166,9 +176,12 @@ class Dirty(NamedTuple):
         return len(lines), sum(not line.strip(b" \t\r\x0b\x0c") for line in bare)
 
 
-FILES: Final = st.lists(
-    st.builds(Dirty, LINES.map(lambda lines: [as_line(ANCHOR), *lines]), st.booleans()), min_size=1, max_size=3
-)
+def dirty_files(records: st.SearchStrategy[dict[str, Any]], anchor: dict[str, Any]) -> st.SearchStrategy[list[Dirty]]:
+    lines = dirty_lines(records).map(lambda lines: [as_line(anchor), *lines])
+    return st.lists(st.builds(Dirty, lines, st.booleans(), st.sampled_from(sorted(PACK))), min_size=1, max_size=3)
+
+
+FILES: Final = dirty_files(good_records(), ANCHOR)
 OPTIONS: Final = st.fixed_dictionaries(
     {},
     optional={
@@ -191,6 +204,7 @@ CI: Final = settings(
     phases=[phase for phase in Phase if phase is not Phase.explain],  # it takes minutes of whole builds
 )
 CAMPAIGN: Final = settings(CI, max_examples=5000)
+WANTED_FILES: Final = 10_000
 
 
 def write(folder: str, files: Iterable[Sequence[bytes] | Dirty]) -> list[Path]:
@@ -207,13 +221,20 @@ def make_loader(paths: Sequence[Path], registry: Registry, **options: Any) -> KT
     return KTODataLoader(KTODataConfig(train_file=list(paths), **values), enable_cache=False, registry=registry)
 
 
-def check_law(files: list[Dirty], options: dict[str, Any], registry: Registry, *, balance: bool) -> None:
+def check_law(
+    files: list[Dirty],
+    options: dict[str, Any],
+    registry: Registry,
+    *,
+    balance: bool,
+    anchor: dict[str, Any] | None = None,
+) -> None:
     """`lines == blank + used + without verdict + rejected` and `samples == fan-out - dropped`, by our own count."""
     with tempfile.TemporaryDirectory() as folder:
         paths, quarantine = write(folder, files), Path(folder, "rejects")
         # a second anchor, long enough for every option, so that something is left
         extra = Path(folder, "extra.jsonl")
-        extra.write_bytes(as_line(ANCHOR | {"response": "answer"}) + b"\n")
+        extra.write_bytes(as_line(anchor or ANCHOR | {"response": "answer"}) + b"\n")
         loader = make_loader([*paths, extra], registry, balance_labels=balance, rejects_file=quarantine, **options)
         samples: list[dict[str, Any]] = list(loader.load_dataset("train"))
         quarantined = [json.loads(line) for line in quarantine.read_bytes().splitlines()]
@@ -254,15 +275,109 @@ def test_the_law_holds_for_dirty_files(
 
 @pytest.mark.campaign
 @pytest.mark.timeout(3600)
-@given(FILES, OPTIONS, st.booleans())
-@CAMPAIGN
-def test_the_law_holds_for_dirty_files_campaign(
-    registry: Registry,
-    files: list[Dirty],
-    options: dict[str, Any],
-    balance: bool,  # noqa: FBT001 - hypothesis passes it
-) -> None:
-    check_law(files, options, registry, balance=balance)
+def test_the_law_holds_for_ten_thousand_dirty_files(registry: Registry) -> None:
+    run = Counter[str]()
+
+    @given(FILES, OPTIONS, st.booleans())
+    @CAMPAIGN
+    def holds(files: list[Dirty], options: dict[str, Any], balance: bool) -> None:  # noqa: FBT001 - hypothesis passes it
+        check_law(files, options, registry, balance=balance)
+        run.update(file.packed for file in files)
+
+    while run.total() < WANTED_FILES:  # a campaign of 5,000 draws is as good as another, and none is repeated
+        holds()
+    print(dict(run))  # noqa: T201 - the figures of a campaign are its result
+
+
+LONG: Final = "a much longer text"
+THUMBS: Final = st.sampled_from(["up", "down", None, "up", "down"])
+SCORES: Final = st.sampled_from([0, 1, 2.5, "3", -1, None])
+MAPPED: Final[dict[str, tuple[dict[str, Any], dict[str, Any], st.SearchStrategy[dict[str, Any]]]]] = {
+    "a label": (
+        {
+            "prompt": "q",
+            "candidates": {"c": "a.text"},
+            "verdict": {"label": "thumb", "good": ["up"], "bad": ["down"]},
+        },
+        {"q": "q", "a": {"text": LONG}, "thumb": "up"},
+        st.fixed_dictionaries({"q": TEXTS, "a": st.fixed_dictionaries({"text": TEXTS}), "thumb": THUMBS}),
+    ),
+    "one answer preferred": (
+        {
+            "prompt": "q",
+            "candidates": {"w": {"text": "better", "many": True}, "l": "worse"},
+            "verdict": {"good": "w", "bad": "l"},
+        },
+        {"q": "q", "better": [LONG], "worse": "an even longer text"},
+        st.fixed_dictionaries({"q": TEXTS, "better": TEXTS | st.lists(TEXTS, max_size=3), "worse": TEXTS}),
+    ),
+    "scores beside the answers": (
+        {
+            "prompt": "q",
+            "candidates": {"each": "answers", "text": "."},
+            "verdict": {"rank": "$.scores[#]", "best": "high"},
+        },
+        {"q": "q", "answers": [LONG, "an even longer text"], "scores": [1, 2]},
+        st.fixed_dictionaries(
+            {"q": TEXTS, "answers": st.lists(TEXTS, max_size=4), "scores": st.lists(SCORES, max_size=4)}
+        ),
+    ),
+    "every turn judged": (
+        {
+            "candidates": {"each_turn": "messages"},
+            "verdict": {"label": "thumb", "good": ["up"], "bad": ["down"]},
+        },
+        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": LONG, "thumb": "up"}]},
+        st.fixed_dictionaries(
+            {
+                "messages": st.lists(st.tuples(TEXTS, TEXTS, THUMBS), min_size=1, max_size=3).map(
+                    lambda pairs: [
+                        turn
+                        for asked, said, thumb in pairs
+                        for turn in (
+                            {"role": "user", "content": asked},
+                            {"role": "assistant", "content": said, "thumb": thumb},
+                        )
+                    ]
+                )
+            }
+        ),
+    ),
+}
+"""Layouts for the mapping: the mapping, a record that gives a sample whatever the options, and records like it."""
+mapped_layouts = pytest.mark.parametrize("layout", sorted(MAPPED))
+
+
+def check_mapped(layout: str, registry: Registry, run: Counter[str], examples: settings) -> None:
+    mapping, anchor, records = MAPPED[layout]
+
+    @given(dirty_files(records, anchor), OPTIONS, st.booleans())
+    @examples
+    def holds(files: list[Dirty], options: dict[str, Any], balance: bool) -> None:  # noqa: FBT001 - hypothesis passes it
+        options = {**options, "formats": [{"mapping": mapping}]}
+        if "pairwise_sampling_strategy" in options and layout == "one answer preferred":
+            del options["pairwise_sampling_strategy"]
+        options.pop("convert_pairwise_to_binary", None)
+        options.pop("max_response_length", None)
+        check_law(files, options, registry, balance=balance, anchor=anchor)
+        run.update(file.packed for file in files)
+
+    holds()
+
+
+@mapped_layouts
+def test_the_law_holds_for_mapped_layouts(layout: str, registry: Registry) -> None:
+    check_mapped(layout, registry, Counter(), settings(CI, max_examples=30))
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(3600)
+@mapped_layouts
+def test_the_law_holds_for_thousands_of_mapped_files(layout: str, registry: Registry) -> None:
+    run = Counter[str]()
+    while run.total() < WANTED_FILES // len(MAPPED):
+        check_mapped(layout, registry, run, settings(CI, max_examples=1000))
+    print(layout, dict(run))  # noqa: T201 - the figures of a campaign are its result
 
 
 @given(FILES)
