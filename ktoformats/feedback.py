@@ -222,7 +222,7 @@ REASONS: Final[dict[str, str]] = {
     "winner_unmapped": "The winner is a value that the mapping does not name; the build stops at the file's end.",
     "contradictory_verdicts": "Two verdicts about one answer disagree.",
     "bad_ranking": "The ranks are not a permutation of 0..n-1 or 1..n.",
-    "length_mismatch": "There are not as many ranks as responses.",
+    "length_mismatch": "There are not as many ranks, scores or labels as responses.",
     "pairs_refused": "`convert_pairwise_to_binary` is false.",
     "refused_by_override": "The loader's own validation method refused the record.",
     # no verdict: normal life

@@ -195,7 +195,7 @@ class CandidateReader:
             raise RecordError("wrong_type", f"expected a list, got {type(items).__name__}", field=spec.each)
         found = []
         for number, item in enumerate(items):
-            inner = Scope(scope.record, item, number)
+            inner = Scope(scope.record, item, number, len(items))
             answer = self._answer(self._form or Form(text="."), inner, f"{spec.each}[{number}].")
             found.append(Candidate(str(number), answer, inner))
         return found
@@ -206,12 +206,13 @@ class CandidateReader:
             raise RecordError("wrong_type", "expected a list of messages", field=field)
         system, turns = self._chat.read(raw, field)
         leading = len(raw) - len(turns)
+        count = sum(turn.role == "assistant" for turn in turns)
         number = -1
         for place, turn in enumerate(turns):
             if turn.role != "assistant":
                 continue
             number += 1
-            inner = Scope(scope.record, raw[place + leading], number)
+            inner = Scope(scope.record, raw[place + leading], number, count)
             where = f"{field}[{place + leading}]"
             if any(one.role == "user" for one in turns[:place]):  # a greeting answers nothing
                 answer = self._answer_to((system, turns[: place + 1]), where, scope)

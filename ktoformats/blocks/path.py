@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
+from ktoformats.errors import RecordError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -37,6 +39,8 @@ class Scope(NamedTuple):
     """The candidate; the record itself where there is none."""
     number: int = 0
     """The candidate's number, from 0."""
+    total: int = 0
+    """How many candidates there are; 0 where nobody knows."""
 
 
 class _Step(NamedTuple):
@@ -62,36 +66,50 @@ class Path(NamedTuple):
         return self.steps[0].key if self.steps and self.steps[0].kind == "name" else ""
 
     def read(self, scope: Scope) -> Any:
-        """The value, the list of all values for a path of many, or `MISSING`."""
+        """The value, the list of all values for a path of many, or `MISSING`.
+
+        Raises:
+            RecordError: `length_mismatch`: a list that runs beside the candidates is longer or shorter than theirs.
+        """
         start = scope.record if self.from_record else scope.item
         if not self.many:
-            return self._one(start, scope.number)
-        return list(_all(start, self.steps, scope.number))
+            return self._one(start, scope)
+        return list(_all(start, self.steps, scope))
 
-    def _one(self, value: Any, index: int) -> Any:
+    def _one(self, value: Any, scope: Scope) -> Any:
         for kind, key, _ in self.steps:
             if kind == "name":
                 if type(value) is not dict:
                     return MISSING
                 value = value.get(key, MISSING)
             else:
-                place = index if kind == "number" else key
+                place = _beside(value, scope, self.text) if kind == "number" else key
                 if type(value) is not list or not -len(value) <= place < len(value):
                     return MISSING
                 value = value[place]
         return value
 
 
-def _all(value: Any, steps: tuple[_Step, ...], index: int) -> Iterator[Any]:
+def _beside(value: Any, scope: Scope, text: str) -> int:
+    """The candidate's place in a list beside the candidates; of another length, nobody knows what belongs to whom."""
+    if type(value) is list and scope.total and len(value) != scope.total:
+        message = (
+            f"{len(value)} values for {scope.total} candidates; give each candidate one, null where there is none"
+        )
+        raise RecordError("length_mismatch", message, field=text)
+    return scope.number
+
+
+def _all(value: Any, steps: tuple[_Step, ...], scope: Scope) -> Iterator[Any]:
     if not steps:
         yield value
         return
     step, rest = steps[0], steps[1:]
-    for found in _found(value, step, index):
-        yield from _all(found, rest, index)
+    for found in _found(value, step, scope):
+        yield from _all(found, rest, scope)
 
 
-def _found(value: Any, step: _Step, index: int) -> list[Any]:
+def _found(value: Any, step: _Step, scope: Scope) -> list[Any]:
     if step.kind == "all":
         return value if type(value) is list else []
     if step.kind == "values":
@@ -99,7 +117,7 @@ def _found(value: Any, step: _Step, index: int) -> list[Any]:
     if step.kind == "filter":
         items = value if type(value) is list else []
         return [one for one in items if type(one) is dict and same(one.get(step.key, MISSING), step.value)]
-    found = Path("", (step,), from_record=False, many=False)._one(value, index)  # noqa: SLF001 - our own
+    found = Path("[#]", (step,), from_record=False, many=False)._one(value, scope)  # noqa: SLF001 - our own
     return [] if found is MISSING else [found]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ktoformats import Scope, read_path
+from ktoformats import RecordError, Scope, read_path
 from ktoformats.blocks.path import MISSING, same
 
 RECORD: dict[str, Any] = {
@@ -50,6 +50,14 @@ RECORD: dict[str, Any] = {
 )
 def test_what_a_path_finds(text: str, found: Any) -> None:
     assert read_path(text).read(Scope(RECORD, RECORD, 1)) == found
+
+
+@pytest.mark.parametrize("text", ["$.sort[#]", "$.a.b[#].c", "$.votes[*].who[#]"])
+def test_a_list_beside_the_candidates_has_to_be_as_long(text: str) -> None:
+    with pytest.raises(RecordError, match=r"values? for 7 candidates; give each candidate one") as caught:
+        read_path(text).read(Scope(RECORD, RECORD, 1, 7))
+    assert caught.value.reason == "length_mismatch"
+    assert read_path("$.sort[#]").read(Scope(RECORD, RECORD, 1, 2)) == 8
 
 
 def test_a_path_starts_at_the_candidate_and_a_dollar_at_the_record() -> None:
