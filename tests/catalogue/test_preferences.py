@@ -300,6 +300,36 @@ SIDES = [
         judged(1, conversation=[user("other")]),
         rejected("prompt_mismatch", "conversation"),
     ),
+    *(
+        case(f"88 {name}", record, rejected("prompt_mismatch", "prompt"))
+        for name, record in (
+            ("prompt contradicted by the completion", judged(1, prompt="p", response=[user(), answer()])),
+            (
+                "system contradicted by the completion",
+                judged(1, system="s", response=[turn("system", "t"), user(), answer()]),
+            ),
+            (
+                "history contradicted by the completion",
+                judged(
+                    1, prompt=[user("p"), answer("r"), user()], response=[user("o"), answer("r"), user(), answer()]
+                ),
+            ),
+            (
+                "conversation contradicted by the response",
+                {"conversation": [user("p")], "response": [user(), answer()], "label": 1},
+            ),
+            (
+                "prompt contradicted by every response",
+                ranked(1, 2, responses=[[user("p"), answer()], [user("p"), answer("b")]]),
+            ),
+        )
+    ),
+    case("88 prompt repeated by the completion", judged(1, response=[user(), answer()]), GOOD),
+    case(
+        "88 prompt repeated by the responses",
+        ranked(1, 2, responses=[[user(), answer()], [user(), answer("b")]]),
+        BOTH,
+    ),
     case("88 prompt contradicted by a side", pair([user("other"), answer()], "b"), [("q", "b", "bad")]),
     case(
         "88 no user turn",
@@ -772,6 +802,23 @@ def test_case_106_the_other_side_is_counted_apart(meet: Meet) -> None:
         "length": {"too_long": {"good": 0, "bad": 1}},
         "pairs": {"unpaired": {"good": 1, "bad": 0}},
     }
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        judged(1, system="s", tools=CALL, prompt=[user("p"), answer("r"), user()], response=[user(), answer()]),
+        judged(1, system="s", tools=CALL, response=[user("p"), answer("r"), user(), answer()]),
+        judged(1, tools=CALL, response=[turn("system", "s"), user("p"), answer("r"), user(), answer()]),
+    ],
+)
+def test_case_88_what_stands_beside_an_answer_with_a_context_is_not_lost(
+    record: dict[str, Any], load_split: Split
+) -> None:
+    [sample] = load_split([record], require_both_labels=False)
+    assert (sample["system"], sample["prompt"], sample["response"]) == ("s", "q", "a")
+    assert [one["content"] for one in sample["conversation"]] == ["p", "r", "q"]
+    assert json.loads(sample["tools"]) == CALL
 
 
 def test_case_88_the_answer_that_gives_way_is_counted(meet: Meet) -> None:
