@@ -18,6 +18,7 @@ import pyarrow as pa
 from ktoformats.convert.encode import encode
 from ktoformats.convert.policy import Outcome, decide
 from ktoformats.convert.run import Run, enter_group, kept_of
+from ktoformats.convert.tokens import hold_template_tokens
 from ktoformats.errors import (
     AmbiguousFormatError,
     KtoFormatsError,
@@ -200,6 +201,10 @@ class Pipeline:
 
     def _batch(self, made: list[Made], source: str | list[str], run: Run) -> pa.RecordBatch:
         columns = encode(made, source)
+        tokens = hold_template_tokens(columns["prompt"]) | hold_template_tokens(columns["response"])
+        if tokens.any():
+            run.account.notices["template_token"] += int(tokens.sum())
+            columns["flags"] = _flagged(columns["flags"], tokens, "template_token")
         zeros = pa.repeat(pa.scalar(0.0), len(made))
         columns["response_quality"] = columns["utility_score"] = zeros
         quality = scored(self.quality, _in_order(columns), finite=False)
@@ -207,7 +212,7 @@ class Pipeline:
         if undefined.any():
             quality = np.where(undefined, UNDEFINED_QUALITY, quality)
             run.account.notices["quality_undefined"] += int(undefined.sum())
-            columns["flags"] = _flagged(columns["flags"], undefined)
+            columns["flags"] = _flagged(columns["flags"], undefined, "quality_undefined")
         if ((quality < 0) | (quality > 1)).any():
             raise PluginContractError(f"{type(self.quality).__name__}.score returned values outside [0, 1]")
         columns["response_quality"] = pa.array(quality)
@@ -250,9 +255,9 @@ def _in_order(columns: dict[str, pa.Array]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
-def _flagged(flags: pa.Array, undefined: np.ndarray) -> pa.Array:
-    told = zip(flags.to_pylist(), undefined, strict=True)
-    return pa.array([",".join(filter(None, (flag, "quality_undefined" if is_so else ""))) for flag, is_so in told])
+def _flagged(flags: pa.Array, where: np.ndarray, name: str) -> pa.Array:
+    told = zip(flags.to_pylist(), where, strict=True)
+    return pa.array([",".join(filter(None, (flag, name if is_so else ""))) for flag, is_so in told])
 
 
 def scored(plugin: Quality | Utility, batch: pa.RecordBatch, *, finite: bool) -> np.ndarray:

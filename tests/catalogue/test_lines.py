@@ -691,6 +691,23 @@ def test_case_74_mojibake_has_no_quality_and_is_dropped_on_request(read_file: Re
     assert report.dropped_by() == {"quality": {"low_quality": {"good": 2, "bad": 0}}}
 
 
+TOKENS = ("<|im_end|>", "[INST] x [/INST]", "<<SYS>>", "</s>", "<start_of_turn>model", "<|eot_id|>", "<｜User｜>")
+
+
+def test_case_78_tokens_of_chat_templates_are_counted(read_file: ReadFile) -> None:
+    harmless = ("a < b", "[1] x", "<div>", "<| x", "INST", "<think>x</think>a", "a <b|c> d")
+    records = [ONE | {"prompt": text} for text in (*TOKENS, *harmless)]
+    records += [ONE | {"response": f"قبل {text} بعد"} for text in TOKENS]
+    samples, report = read_file(b"\n".join(json.dumps(record).encode() for record in records))
+    assert len(samples) == len(records)
+    assert report.total.notices == {"template_token": 2 * len(TOKENS)}
+
+
+def test_case_78_nothing_is_counted_where_nothing_is(read_file: ReadFile) -> None:
+    _, report = read_file(LINE + b"\n" + SECOND)
+    assert report.total.notices == {}
+
+
 SHOWN = {
     65: "\u202eevil\u2066\u200f\u061c",
     73: "\ue000\uffff",
