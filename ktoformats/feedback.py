@@ -259,7 +259,7 @@ REASONS: Final[dict[str, str]] = {
     "max_assumed": "A count of stars named no maximum; the scale's was taken.",
     "negated": "A negated word was read as the opposite grade.",
     "coded": "A number and a word stood in one cell and agreed.",
-    "template_token": "The prompt or the response holds a token of a chat template (`<|im_end|>`, `[INST]`).",
+    "template_token": "The prompt or the response holds a token of a chat template, such as `[INST]`.",
     "quality_undefined": "No part of the quality score could be measured; 0.5 stands in.",
 }
 """What each reason code means. Plugins may add codes of their own."""
