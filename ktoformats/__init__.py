@@ -25,6 +25,7 @@ _HOMES = {
     "ktoformats.blocks.context": ("ContextReader", "Prompt"),
     "ktoformats.blocks.path": ("Scope", "read_path"),
     "ktoformats.blocks.rows": ("JoinRows", "in_rows", "pooled", "reader"),
+    "ktoformats.blocks.signature": ("Signature",),
     "ktoformats.blocks.spec": ("PathText",),
     "ktoformats.blocks.tree": ("Tree", "TreeReader", "matches"),
     "ktoformats.blocks.verdict": ("Fixed", "Label", "Verdict", "VerdictPolicy", "Winner", "lost", "refuse_damage"),
@@ -152,6 +153,9 @@ if TYPE_CHECKING:
     )
     from ktoformats.blocks.rows import (
         reader as reader,
+    )
+    from ktoformats.blocks.signature import (
+        Signature as Signature,
     )
     from ktoformats.blocks.spec import (
         PathText as PathText,

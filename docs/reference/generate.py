@@ -36,6 +36,7 @@ from ktoformats.config.models import (
     ModelConfig,
     Section,
 )
+from ktoformats.convert.presets import load_preset
 from ktoformats.plugin import spec
 from ktoformats.plugin.kinds import GROUPS, KINDS, Labels
 from ktoformats.plugin.registry import Registry
@@ -354,11 +355,22 @@ def names() -> Iterator[str]:
         yield from (f"## {home}", "", *table(("name", "what it is"), sorted(rows)))
 
 
+def presets() -> Iterator[str]:
+    """The first-party presets."""
+    registry = Registry()
+    found = [load_preset(registry, one.name) for one in registry.presets() if one.first_party]
+    detected = [one for one in found if one.is_detected]
+    yield from (f"{len(found)} presets, {len(detected)} of them detected without being named.", "")
+    rows = ((f"`{one.name}`", one.about.title, "yes" if one.is_detected else "", one.about.about) for one in found)
+    yield from table(("preset", "reads", "detected", "about"), rows)
+
+
 PAGES: Final[dict[str, Callable[[], Iterator[str]]]] = {
     "cli.md": commands,
     "config.md": config,
     "reasons.md": reasons,
     "plugins.md": plugins,
+    "presets.md": presets,
     "hooks.md": hooks,
     "python.md": names,
 }

@@ -18,6 +18,7 @@ from ktoformats.cli.shared import (
     format_option,
     json_option,
     mapping_option,
+    preset_option,
     progress,
     rejects_shown,
     set_option,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 @config_option
 @format_option
 @mapping_option
+@preset_option
 @set_option
 @click.option(
     "--rejects",
@@ -92,6 +94,7 @@ def command(
     config_file: Path | None,
     formats: tuple[str, ...],
     mapping_file: Path | None,
+    preset: str | None,
     settings: tuple[str, ...],
     rejects: Path | None,
     on_error: str | None,
@@ -110,12 +113,13 @@ def command(
       ktoformats convert votes.jsonl -o train.jsonl
       ktoformats convert 'logs/*.jsonl.gz' -o train.parquet --to parquet
       ktoformats convert chats.jsonl -o train.jsonl --to '{trl: {style: conversational}}'
-      ktoformats convert arena.jsonl -o train.jsonl --mapping arena.yaml
+      ktoformats convert arena.jsonl -o train.jsonl --preset arena
+      ktoformats convert votes.jsonl -o train.jsonl --mapping votes.yaml
       ktoformats convert se.json -o train.jsonl --set prompt_column=question \\
           --set chosen_column=response_j --set rejected_column=response_k
     """  # noqa: D301 - \b keeps click from joining the lines
     config = data_config(
-        config_file, formats, settings, mapping_file, on_error=on_error, preprocessing_num_workers=workers
+        config_file, formats, settings, mapping_file, preset, on_error=on_error, preprocessing_num_workers=workers
     )
     registry = Registry()
     exporter_name, options = split_choice(_choice(exporter_name))

@@ -11,9 +11,18 @@ import click
 
 from ktoformats.cli import output
 from ktoformats.cli.samples import sample_table
-from ktoformats.cli.shared import config_option, data_config, format_option, json_option, mapping_option, set_option
+from ktoformats.cli.shared import (
+    config_option,
+    data_config,
+    format_option,
+    json_option,
+    mapping_option,
+    preset_option,
+    set_option,
+)
 from ktoformats.convert.assemble import assemble, needs_options
 from ktoformats.convert.detect import Detector, NamedFormat, claim_by, shape_key, shape_of
+from ktoformats.convert.presets import OPTION, load_preset
 from ktoformats.errors import AmbiguousFormatError, ConfigError, KTOLabelError, PluginError, RecordError
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.lines import blocks
@@ -46,6 +55,7 @@ class _Found(NamedTuple):
 @config_option
 @format_option
 @mapping_option
+@preset_option
 @set_option
 @click.option(
     "--samples", "count", type=click.IntRange(0, 100), default=3, show_default=True, help="Samples to show."
@@ -56,6 +66,7 @@ def command(
     config_file: Path | None,
     formats: tuple[str, ...],
     mapping_file: Path | None,
+    preset: str | None,
     settings: tuple[str, ...],
     *,
     count: int,
@@ -69,7 +80,7 @@ def command(
     Example:
       ktoformats inspect feedback.jsonl --samples 5
     """  # noqa: D301 - \b keeps click from joining the lines
-    config = data_config(config_file, formats, settings, mapping_file)
+    config = data_config(config_file, formats, settings, mapping_file, preset)
     registry = Registry()
     paths = resolve(list(sources))
     shapes, unreadable = _shapes(paths)
@@ -131,6 +142,7 @@ def _describe(found: _Found, config: KTODataConfig, registry: Registry) -> dict[
                     asked.append(NamedFormat(name, cast("Format", registry.make("format", name, {}, dict(config)))))
             except (PluginError, ValueError) as error:
                 failed.append({"format": name, "error": str(error)})
+    asked += _third_party_presets(config, registry)
     asked, trouble = _tried(asked, shape)
     failed += trouble
     claims = [
@@ -142,6 +154,7 @@ def _describe(found: _Found, config: KTODataConfig, registry: Registry) -> dict[
             "configured": one.name in configured,
         }
         for one, claim in Detector(asked, columns).claims(found.record)
+        if claim.score or not one.fallback  # dozens of presets decline, and say nothing by it
     ]
     try:
         detected = Detector(list(configured.values()), columns).find(found.record).name
@@ -158,6 +171,24 @@ def _describe(found: _Found, config: KTODataConfig, registry: Registry) -> dict[
         "claims": claims,
         "errors": failed,
     }
+
+
+def _third_party_presets(config: KTODataConfig, registry: Registry) -> list[NamedFormat]:
+    """What others have installed, which nothing reads with unless somebody says so."""
+    found = []
+    for one in registry.presets():
+        if not one.first_party:
+            try:
+                preset = load_preset(registry, one.name)
+                options = {preset.format: {OPTION: one.name}}
+                [made] = assemble(
+                    config.model_copy(update={"formats": [options]}), registry
+                ).pipeline.detector.formats
+            except (PluginError, ConfigError):
+                continue  # `plugin presets` tells why
+            if preset.is_detected:
+                found.append(made._replace(fallback=True))
+    return found
 
 
 def _tried(asked: list[NamedFormat], shape: Shape) -> tuple[list[NamedFormat], list[dict[str, str]]]:
@@ -294,7 +325,9 @@ def _show_shape(number: int, shape: dict[str, Any]) -> None:
         output.say(f"  not read: {', '.join(output.safe(column, 60) for column in shape['not_read'])}")
     for claim in shape["claims"]:
         useful = claim["score"] and not claim["configured"]
-        mark = f" (not configured: --format {claim['format']} would read it)" if useful else ""
+        name, _, preset = claim["format"].partition(":")
+        option = f"--preset {preset}" if preset else f"--format {name}"
+        mark = f" (not configured: {option} would read it)" if useful else ""
         output.say(f"    {claim['format']}: {claim['score'] or '-'}, {output.safe(claim['reason'])}{mark}")
     for failure in shape["errors"]:
         if failure["format"]:

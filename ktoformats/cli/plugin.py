@@ -6,7 +6,11 @@ import click
 
 from ktoformats.cli import output
 from ktoformats.cli.shared import json_option
+from ktoformats.convert.presets import load_preset
+from ktoformats.errors import PluginError
 from ktoformats.plugin.registry import Registry
+
+_LINE = 10_000
 
 
 @click.group()
@@ -35,3 +39,38 @@ def list_plugins(*, as_json: bool, do_load: bool) -> None:
         return
     rows = [(s.kind, s.name, s.distribution, s.version, s.state, s.why) for s in statuses]
     output.table("", ("kind", "name", "distribution", "version", "state", "why"), rows)
+
+
+@command.command("presets")
+@click.argument("name", required=False)
+@json_option
+def presets(name: str | None, *, as_json: bool) -> None:
+    """List the installed presets; or print the preset NAME as the YAML that --mapping takes.
+
+    \b
+    Examples:
+      ktoformats plugin presets
+      ktoformats plugin presets arena > arena.yaml
+    """  # noqa: D301 - \b keeps click from joining the lines
+    registry = Registry()
+    if name is not None:
+        preset = load_preset(registry, name)
+        if as_json:
+            output.print_json({**preset._asdict(), "about": preset.about.model_dump(), "path": None})
+        else:
+            for line in preset.path.read_text(encoding="utf-8").splitlines():
+                click.echo(output.safe(line, _LINE))
+        return
+    rows = []
+    for status in registry.statuses(presets=True):
+        try:
+            found = load_preset(registry, status.name)
+            rows.append((status.name, found.about.title, "yes" if found.is_detected else "", found.owner, ""))
+        except PluginError as error:
+            owner = f"{status.distribution} {status.version}"
+            rows.append((status.name, "", "", owner, f"{status.state}: {error}"))
+    columns = ("name", "reads", "detected", "from", "why not")
+    if as_json:
+        output.print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        output.table("", columns if any(row[-1] for row in rows) else columns[:-1], rows)

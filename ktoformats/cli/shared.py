@@ -11,8 +11,10 @@ import click
 from ktoformats.cli import output
 from ktoformats.config.files import parse_yaml, read_yaml
 from ktoformats.config.models import KTOConfig, KTODataConfig
+from ktoformats.convert.presets import OPTION, load_preset
 from ktoformats.errors import ConfigError
 from ktoformats.feedback import BAD, GOOD
+from ktoformats.plugin.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +37,11 @@ mapping_option = click.option(
     type=click.Path(path_type=Path),
     help="Read with the mapping in this YAML file (or under its key `mapping`). Replaces the configured set.",
 )
+preset_option = click.option(
+    "--preset",
+    metavar="NAME",
+    help="Read with this preset (see `ktoformats plugin presets`). Replaces the configured set.",
+)
 set_option = click.option(
     "--set",
     "settings",
@@ -55,6 +62,7 @@ def data_config(
     formats: tuple[str, ...],
     settings: tuple[str, ...],
     mapping_file: Path | None = None,
+    preset: str | None = None,
     **values: Any,
 ) -> KTODataConfig:
     """The data section: file, then options, then --set.
@@ -64,8 +72,8 @@ def data_config(
     Raises:
         ConfigError: A key or value is wrong.
     """
-    if formats and mapping_file is not None:
-        raise ConfigError("--format and --mapping both say how to read; give one of them")
+    if sum(map(bool, (formats, mapping_file, preset))) > 1:
+        raise ConfigError("--format, --mapping and --preset each say how to read; give one of them")
     if config_file is None:
         plain: dict[str, Any] = {"balance_labels": False}
     else:
@@ -76,6 +84,8 @@ def data_config(
     if mapping_file is not None:
         mapping = read_yaml(mapping_file)
         plain["formats"] = [{_MAPPING: mapping.get(_MAPPING, mapping)}]
+    if preset:
+        plain["formats"] = [{load_preset(Registry(), preset).format: {OPTION: preset}}]
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:

@@ -212,7 +212,8 @@ class BasePreferenceConfig(Section):
     @field_validator("formats", "filters")
     @classmethod
     def _one_name_each(cls, choices: list[PluginChoice]) -> list[PluginChoice]:
-        names = [split_choice(choice)[0] for choice in choices]
+        named = [(name, options.get("preset")) for name, options in map(split_choice, choices)]
+        names = [f"{name}:{preset}" if preset else name for name, preset in named]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{twice[0]!r} is named twice")
         return choices

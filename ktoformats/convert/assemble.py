@@ -9,11 +9,14 @@ from ktoformats.convert.detect import Detector, NamedFormat
 from ktoformats.convert.labels import LabelReader
 from ktoformats.convert.pipeline import Pipeline
 from ktoformats.convert.policy import Policy
+from ktoformats.convert.presets import detected_presets, with_preset
 from ktoformats.errors import ConfigError
+from ktoformats.plugin.discovery import PRESET
 from ktoformats.plugin.kinds import Filter, Format, Labels, Plugin, Quality, Utility
 from ktoformats.plugin.scale import Scale
 
 if TYPE_CHECKING:
+    from ktoformats.convert.presets import Preset
     from ktoformats.plugin.gather import Gather
     from ktoformats.plugin.registry import Registry
 
@@ -111,6 +114,20 @@ class _Maker:
         self.used.setdefault(kind, {})[name] = self._registry.owner(kind, name, ours=ours)
         return plugin
 
+    def format(self, choice: PluginChoice) -> NamedFormat:
+        """A format, with the options of the preset that its own may name."""
+        name, options = split_choice(choice)
+        options, preset = with_preset(self._registry, name, options)
+        made = cast("Format", self.make("format", {name: options}))
+        return NamedFormat(self._named(name, preset), made)
+
+    def _named(self, name: str, preset: Preset | None) -> str:
+        """What a format is called in reports: its plugin's name, and its preset's."""
+        if preset is None:
+            return name
+        self.used.setdefault(PRESET, {})[preset.name] = preset.owner
+        return f"{name}:{preset.name}"
+
     def configured(self, kind: str, field: str) -> Plugin:
         """The plugin that a field of the config names, or its default when nobody set it."""
         return self.make(kind, getattr(self._config, field), ours=field not in self._config.model_fields_set)
@@ -124,7 +141,7 @@ class _Maker:
                     raise ConfigError("formats: `default` takes no options; name the format they are for")
                 named += self._default_formats()
             else:
-                named.append(NamedFormat(name, cast("Format", self.make("format", choice))))
+                named.append(self.format(choice))
         unique = {one.name: one for one in named}  # a format named beside `default` replaces its default options
         return list(unique.values())
 
@@ -136,7 +153,18 @@ class _Maker:
                 continue  # it reads nothing until somebody says what
             self.used.setdefault("format", {})[one.name] = one.owner
             named.append(NamedFormat(one.name, cast("Format", _with_inherited(cls, self._inherited))))
-        return named
+        return named + self._detected_presets()
+
+    def _detected_presets(self) -> list[NamedFormat]:
+        """The first-party presets that say by which shape they are known."""
+        return [
+            NamedFormat(
+                self._named(one.format, one),
+                cast("Format", self.make("format", {one.format: one.options}, ours=True)),
+                fallback=True,
+            )
+            for one in detected_presets(self._registry)
+        ]
 
     def labels(self, formats: list[Format]) -> LabelReader:
         names = {name for one in formats for name in one.label_plugins()}

@@ -30,6 +30,8 @@ class NamedFormat(NamedTuple):
 
     name: str
     format: Format
+    fallback: bool = False
+    """Whether it is asked only about what no other format claims."""
 
 
 def shape_key(record: dict[str, Any]) -> Hashable:
@@ -123,8 +125,11 @@ class Detector:
         return self._decide(shape, filled)
 
     def _decide(self, shape: Shape, filled: Shape) -> NamedFormat | RecordError:
-        asked = [(one, claim_by(one, shape)) for one in self._formats]
+        asked = [(one, claim_by(one, shape)) for one in self._formats if not one.fallback]
         ranked = [(one, claim) for one, claim in asked if claim.score > 0]
+        if not ranked:
+            others = [(one, claim_by(one, shape)) for one in self._formats if one.fallback]
+            ranked = [(one, claim) for one, claim in others if claim.score > 0]
         if not ranked:
             return self._unknown(shape, asked)
         if shape is not filled:  # nulls fill up a claim's columns: what counts is how many hold something
@@ -145,7 +150,7 @@ class Detector:
         return RecordError(
             "unknown_shape",
             f"no configured format reads keys {_shown_keys(shape)} ({reasons}); "
-            "name the columns in the config (such as `prompt_column:`), or another format under `formats:`",
+            "name the columns in the config (such as `prompt_column:`), or another format or preset under `formats:`",
         )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from ktoformats.plugin.kinds import GROUPS
 ALLOW_VARIABLE: Final = "KTOFORMATS_PLUGINS"
 """Comma-separated names of plugins or distributions that may load; empty allows first-party ones only."""
 FIRST_PARTY: Final = "ktoformats"
+PRESET: Final = "preset"
+"""What presets are found as; they are data, and no kind of plugin."""
+_PRESET_GROUP: Final = "ktoformats.presets"
 
 
 class Found(NamedTuple):
@@ -37,11 +40,12 @@ class Found(NamedTuple):
 
 
 def discover() -> tuple[Found, ...]:
-    """List every installed plugin, sorted by kind, name and distribution."""
+    """List every installed plugin and preset, sorted by kind, name and distribution."""
     allowed = os.environ.get(ALLOW_VARIABLE)
     names = None if allowed is None else {part.strip() for part in allowed.split(",")} - {""}
     names = names and names | {_normal(name) for name in names}
-    found = [_found(kind, point, names) for kind, group in GROUPS.items() for point in entry_points(group=group)]
+    groups = {**GROUPS, PRESET: _PRESET_GROUP}
+    found = [_found(kind, point, names) for kind, group in groups.items() for point in entry_points(group=group)]
     return tuple(sorted(set(found), key=lambda one: (one.kind, one.name, one.distribution, one.module)))
 
 

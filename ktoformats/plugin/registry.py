@@ -18,7 +18,7 @@ from ktoformats.errors import (
     PluginNotFoundError,
 )
 from ktoformats.plugin import spec
-from ktoformats.plugin.discovery import ALLOW_VARIABLE, Found, discover
+from ktoformats.plugin.discovery import ALLOW_VARIABLE, PRESET, Found, discover
 from ktoformats.plugin.kinds import GROUPS, KINDS, Plugin
 
 if TYPE_CHECKING:
@@ -81,10 +81,21 @@ class Registry:
         """What ships with ktoformats: what `default` stands for."""
         return [one for one in self._found if one.kind == kind and one.first_party]
 
+    def presets(self) -> list[Found]:
+        """Every installed preset that may be read."""
+        return [one for one in self._found if one.kind == PRESET and one.allowed]
+
     def owner(self, kind: str, name: str, *, ours: bool = False) -> str:
         """Distribution and version of a plugin; `ours` as in `make`."""
         own = [one for one in self.first_party(kind) if ours and one.name == name]
         return (own[0] if own else self._resolve(kind, name)).owner
+
+    def find(self, kind: str, name: str) -> Found:
+        """What is installed under this name, not imported; see `load` for what it raises."""
+        one = self._resolve(kind, name)
+        if not one.allowed:
+            raise _blocked(one)
+        return one
 
     def load(self, kind: str, name: str) -> Loaded:
         """Import the plugin of this kind and name.
@@ -100,8 +111,7 @@ class Registry:
     def load_found(self, one: Found) -> Loaded:
         """Import one discovered plugin; see `load` for what it raises."""
         if not one.allowed:
-            message = f"{one.kind} plugin {one.name!r} of {one.owner} is blocked: it is not named in {ALLOW_VARIABLE}"
-            raise PluginLoadError(message, kind=one.kind, plugin=one.name)
+            raise _blocked(one)
         if one in self._failed:
             raise self._failed[one]
         if one not in self._loaded:
@@ -153,13 +163,13 @@ class Registry:
             message = f"{kind} plugin {name!r} of {owner} cannot be made ({type(error).__name__}: {error})"
             raise PluginContractError(message, kind=kind, plugin=name) from error
 
-    def statuses(self) -> list[Status]:
-        """Describe every installed plugin without importing any."""
-        return [self._status(one) for one in self._found]
+    def statuses(self, *, presets: bool = False) -> list[Status]:
+        """Describe every installed plugin without importing any; or every preset."""
+        return [self._status(one) for one in self._found if (one.kind == PRESET) == presets]
 
     def load_all(self) -> None:
         """Import every plugin; failures are recorded, see `statuses`."""
-        for one in self._found:
+        for one in (one for one in self._found if one.kind in GROUPS):
             try:
                 self.load(one.kind, one.name)
             except PluginError:
@@ -183,13 +193,13 @@ class Registry:
         return [one for one in named if one.allowed] or named[:1]
 
     def _resolve(self, kind: str, name: str) -> Found:
-        if kind not in GROUPS:
+        if kind not in (*GROUPS, PRESET):
             raise PluginNotFoundError(f"no kind {kind!r}; kinds are {', '.join(GROUPS)}", kind=kind, plugin=name)
         candidates = self._named(kind, name)
         if not candidates:
             names = self.names(kind)
             raise PluginNotFoundError(
-                f"no {kind} plugin is called {name!r}{suggest(name, names)}; "
+                f"no {_called(kind)} is called {name!r}{suggest(name, names)}; "
                 f"installed are: {', '.join(names) or 'none'}",
                 kind=kind,
                 plugin=name,
@@ -243,6 +253,15 @@ class Registry:
             message = f"{label}: class {own[0].__name__} lacks {', '.join(abstract)}"
             raise PluginContractError(message, kind=one.kind, plugin=one.name)
         return own[0]
+
+
+def _called(kind: str) -> str:
+    return kind if kind == PRESET else f"{kind} plugin"
+
+
+def _blocked(one: Found) -> PluginLoadError:
+    message = f"{_called(one.kind)} {one.name!r} of {one.owner} is blocked: it is not named in {ALLOW_VARIABLE}"
+    return PluginLoadError(message, kind=one.kind, plugin=one.name)
 
 
 def _listed(result: object, label: str, one: Found) -> list[type[Plugin]]:

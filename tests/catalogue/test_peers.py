@@ -285,7 +285,7 @@ LLAMA_FACTORY = [
     peer(
         "LLaMA-Factory: an empty completion flips the label",
         [judged(True, completion=""), {"instruction": "q", "output": "", "kto_tag": True}],
-        [("empty_response",), UNKNOWN],
+        [("empty_response",)] * 2,
     ),
     peer("LLaMA-Factory: an empty output flips the label", {"instruction": "q", "output": "", "kto_tag": True}, ("empty_response",), **ALPACA),
     peer("LLaMA-Factory: alpaca with an input and a history", {"instruction": "q", "input": "x", "output": "a", "kto_tag": False, "history": [["p", "r"]]}, [("q\nx", "a", "bad")], **ALPACA),
@@ -302,7 +302,7 @@ LLAMA_FACTORY = [
     peer("LLaMA-Factory: naming one column forgets the others", {"frage": "q", "completion": "a", "label": 1}, GOOD, prompt_column="frage"),
     peer("LLaMA-Factory: two answers of tools", {"messages": [user(), answer("", tool_calls=CALL), {"role": "tool", "content": "1"}, {"role": "tool", "content": "2"}, answer()], "label": True}, GOOD),
     peer("LLaMA-Factory: a message as each side", {"conversations": SHAREGPT[:1], "chosen": SHAREGPT[1], "rejected": {"from": "gpt", "value": "b"}}, PAIR, prompt_column="conversations"),
-    peer("LLaMA-Factory: valid samples in another layout", {"instruction": "q", "output": "a", "kto_tag": True}, UNKNOWN),
+    peer("LLaMA-Factory: valid samples in another layout", {"instruction": "q", "output": "a", "kto_tag": True}, GOOD),
 ]  # fmt: skip
 
 AXOLOTL = [
@@ -454,8 +454,8 @@ def test_llama_factory_the_system_message_is_changed(fed: Fed) -> None:
 
 
 def test_llama_factory_an_unknown_layout_is_told_by_no_valid_samples(fed: Fed) -> None:
-    _, report = fed([{"instruction": "q", "output": "a", "kto_tag": True}])
-    assert all(f"'{key}'" in report.rejects[0].message for key in ("instruction", "output", "kto_tag"))
+    _, report = fed([{"instruction": "q", "output": "a", "good": True}])
+    assert all(f"'{key}'" in report.rejects[0].message for key in ("instruction", "output", "good"))
 
 
 def test_axolotl_the_system_becomes_the_prompt_and_turns_are_lost(fed: Fed) -> None:

@@ -268,7 +268,7 @@ def test_a_mapping_in_a_file(text: str, run: Callable[..., Any], lines: Callable
     assert seen.returncode == 0, seen.stderr
     both = run("convert", lines(rows), "-o", "y.jsonl", "--mapping", tmp_path / "votes.yaml", "--format", "binary")
     assert both.returncode == 2
-    assert "--format and --mapping both say how to read" in both.stderr
+    assert "--format, --mapping and --preset each say how to read" in both.stderr
 
 
 def stage(rejects: Path, error: BaseException | None = None) -> None:

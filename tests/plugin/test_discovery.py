@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ktoformats import KTODataConfig, KTODataLoader, PluginLoadError, Registry
-from ktoformats.plugin.discovery import discover
+from ktoformats.plugin.discovery import PRESET, discover
 from ktoformats.plugin.kinds import GROUPS
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_other_entry_point_groups_are_not_ours(install: Install) -> None:
 
 def test_first_party_plugins_are_found_the_same_way() -> None:
     found = [one for one in discover() if one.first_party]
-    assert {one.kind for one in found} == set(GROUPS)
+    assert {one.kind for one in found} == {*GROUPS, PRESET}
     assert [one for one in found if not one.entry_point.group.startswith("ktoformats.")] == []
     assert all(one.module.startswith("ktoformats_plugins.") for one in found)
 

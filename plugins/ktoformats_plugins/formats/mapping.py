@@ -31,6 +31,7 @@ from ktoformats import (
     Row,
     Scope,
     Shape,
+    Signature,
     Tree,
     TreeReader,
     Unjudged,
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 class Mapping(Format):
     """Reads a layout that a few lines of YAML describe."""
 
+    detect: Signature | tuple[Signature, ...] = ()
+    """The shape, or the shapes, by which records of this layout are known among others."""
     where: dict[PathText, Any] = Field(default_factory=dict)
     """Only records in which each of these paths holds its value; the others have no verdict."""
     parse_json: tuple[PathText, ...] = ()
@@ -127,7 +130,10 @@ class Mapping(Format):
         return Gather(join) if join else None
 
     def claim(self, shape: Shape) -> Claim:
-        """The columns that its paths start in."""
+        """Its signature, or the columns that its paths start in."""
+        signatures = (self.detect,) if isinstance(self.detect, Signature) else self.detect
+        if signatures:
+            return max((one.claim(shape) for one in signatures), key=lambda claim: claim.score)
         missing = [column for column in self._columns if column not in shape]
         if missing or not self._columns:
             return Claim(0, f"no column {', '.join(map(repr, missing)) or 'that a path names'}")

@@ -1,0 +1,1 @@
+"""First-party presets: one layout, one file of data."""
