@@ -186,6 +186,8 @@ REASONS: Final[dict[str, str]] = {
     # a line is not a record
     "invalid_utf8": "The line is not UTF-8.",
     "invalid_json": "The line is not JSON (RFC 8259, no repairs).",
+    "invalid_csv": "The row of a table cannot be told apart into cells.",
+    "ragged_row": "The row of a table has more or fewer cells than its header names columns.",
     "control_char": "A raw control character, or an escaped NUL, stands in the text.",
     "extra_data": "More than one JSON value stands on the line.",
     "lone_surrogate": "An escape names half of a character.",

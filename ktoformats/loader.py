@@ -11,11 +11,13 @@ from ktoformats.convert.assemble import Assembly, assemble
 from ktoformats.errors import ConfigError
 from ktoformats.overrides import Overrides, SpecificationMethods
 from ktoformats.plugin.registry import Registry
+from ktoformats.read.rows import blocks_of_records
 from ktoformats.store.cache import default_folder
 from ktoformats.store.mix import Piece, pieces_of
 from ktoformats.store.prepare import Cache, prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from os import PathLike
 
     from ktoformats.store.build import Progress
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from ktoformats.train.dataset import KTODataset
 
 _ASSEMBLIES = 16
+_RECORDS = "<records>"
 
 
 class PreferenceDataLoader:
@@ -98,13 +101,32 @@ class PreferenceDataLoader:
         self.logger.info("Loaded %d KTO samples for %s split", len(dataset), split)
         return dataset
 
-    def _load_view(self, split: str) -> View:
+    def load_records(self, rows: Iterable[Mapping[str, Any]], split: str = "train") -> KTODataset:
+        """Load records that are in memory, or come one by one.
+
+        Args:
+            rows: Objects of JSON values: a list or generator of dicts, or a `datasets.Dataset`. Read once. Dates and
+                times are taken as ISO 8601 texts, numpy's scalars and arrays as what they hold; a row with anything
+                else that JSON cannot hold (NaN, bytes, half a character) is rejected, and costs no other.
+            split: As in `load_dataset`.
+
+        Returns:
+            The same dataset as of a file of these records; their source is `<records>`, their line their number.
+
+        Raises:
+            As `load_dataset`.
+        """
+        return self._make_dataset(self._load_view(split, rows))
+
+    def _load_view(self, split: str, records: Iterable[Any] | None = None) -> View:
         config = self.config
         overrides = Overrides.of(self)
         if overrides.names:
             self.logger.info("Overridden methods run in this process: %s", ", ".join(sorted(overrides.names)))
         rejects = config.rejects_file
-        if overrides.loads_rows:
+        own = overrides.rows(split) if records is None else records
+        rows = None if own is None else [(_RECORDS, blocks_of_records(own, _RECORDS))]
+        if rows is not None:
             pieces = [Piece(None, config, overrides.apply(self._assembly(config)))]
         else:
             pieces = pieces_of(split, config, lambda own: overrides.apply(self._assembly(own)))
@@ -118,7 +140,7 @@ class PreferenceDataLoader:
                 rejects_path=Path(str(rejects).replace("{split}", split)) if rejects else None,
                 progress=self._progress,
                 stages=overrides.stages(),
-                rows=overrides.rows(split),
+                rows=rows,
                 for_training=split == "train",
             )
         except Exception as error:

@@ -46,10 +46,9 @@ from ktoformats.plugin.kinds import Claim, Dropped, Filter, Format, Labels, Qual
 from ktoformats.plugin.lexicon import read_score
 from ktoformats.plugin.scale import Scale, scale_of
 from ktoformats.plugin.turns import read_messages
-from ktoformats.read.lines import blocks
+from ktoformats.read.named import find_sources
 from ktoformats.read.parse import parse
 from ktoformats.read.rows import blocks_of_rows
-from ktoformats.read.sources import resolve
 from ktoformats.store import view as views
 from ktoformats.store.mix import pieces_of
 from ktoformats.store.prepare import Cache, Stages
@@ -120,8 +119,10 @@ class SpecificationMethods:
         Args:
             split: `train`, `validation` or `test`.
         """
-        paths = [path for piece in pieces_of(split, self.config, self._assembly) for path in resolve(piece.files)]
-        for record in (record for path in paths for block in blocks(path) for record in block.records):
+        sources = [
+            one for piece in pieces_of(split, self.config, self._assembly) for one in find_sources(piece.files)
+        ]
+        for record in (record for one in sources for block in one.blocks() for record in block.records):
             try:
                 yield parse(record)
             except RecordError as error:

@@ -28,7 +28,7 @@ from ktoformats.config.models import split_choice
 from ktoformats.convert.assemble import assemble
 from ktoformats.errors import ConfigError, KTODataError, KtoFormatsError, KTOLabelError, SourceError
 from ktoformats.plugin.registry import Registry
-from ktoformats.read.sources import resolve
+from ktoformats.read.named import find_sources
 from ktoformats.store.cache import default_folder
 from ktoformats.store.mix import Piece, pieces_of
 from ktoformats.store.prepare import Cache, joined_files, prepare
@@ -105,8 +105,9 @@ def command(
 ) -> None:
     """Turn preference feedback into KTO training data.
 
-    SOURCE is a file, several, or a quoted glob: JSON Lines or a JSON array, plain, gzip, zstd, bzip2
-    or xz. Without one the config's train_file is read. Without a config nothing is balanced.
+    SOURCE is a file, several, a quoted glob, a folder, a URL, or - for standard input: JSON Lines, a JSON
+    array, CSV or TSV, each plain or in gzip, zstd, bzip2 or xz; Parquet or Arrow. Without one the config's
+    train_file and sources are read. Without a config nothing is balanced.
 
     \b
     Examples:
@@ -195,7 +196,8 @@ def _run(
     no_cache: bool,
     shown: bool,
 ) -> tuple[Report, dict[str, Any]]:
-    paths = [path for piece in pieces for path in (*resolve(piece.files), *joined_files(piece.assembly))]
+    pieces = [piece._replace(files=find_sources(piece.files)) for piece in pieces]
+    paths = [one.path for piece in pieces for one in (*piece.files, *joined_files(piece.assembly))]
     rejects_path = None
     if config.on_error == "quarantine":
         configured = Path(str(config.rejects_file).replace("{split}", "train")) if config.rejects_file else None

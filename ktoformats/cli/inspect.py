@@ -25,10 +25,12 @@ from ktoformats.convert.detect import Detector, NamedFormat, claim_by, shape_key
 from ktoformats.convert.presets import OPTION, load_preset
 from ktoformats.errors import AmbiguousFormatError, ConfigError, KTOLabelError, PluginError, RecordError
 from ktoformats.plugin.registry import Registry
-from ktoformats.read.lines import blocks
+from ktoformats.read.named import find_sources
 from ktoformats.read.parse import parse
 from ktoformats.read.rows import blocks_of_rows
-from ktoformats.read.sources import resolve
+from ktoformats.store.build import file_blocks
+from ktoformats.store.gather import gathered
+from ktoformats.store.prepare import joined_files
 from ktoformats.train.rows import to_samples
 
 if TYPE_CHECKING:
@@ -36,7 +38,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ktoformats.config.models import KTODataConfig
+    from ktoformats.convert.assemble import Assembly
     from ktoformats.plugin.kinds import Format, Labels, Shape
+    from ktoformats.read.blocks import Block
+    from ktoformats.read.named import Source
 
 _RECORDS = 1000
 _VALUES = 12
@@ -82,13 +87,13 @@ def command(
     """  # noqa: D301 - \b keeps click from joining the lines
     config = data_config(config_file, formats, settings, mapping_file, preset)
     registry = Registry()
-    paths = resolve(list(sources))
-    shapes, unreadable = _shapes(paths)
+    found = find_sources(list(sources))
+    shapes, unreadable = _shapes(found)
     described = [_describe(found, config, registry) for found in shapes]
-    values = _verdict_values(paths, config, registry)
-    samples, first_rejects = _first_samples(paths, config, registry, count)
+    values = _verdict_values(found, config, registry)
+    samples, first_rejects = _first_samples(found, config, registry, count)
     result = {
-        "sources": [str(path) for path in paths],
+        "sources": [one.name for one in found],
         "records_looked_at": sum(one.records for one in shapes) + sum(unreadable.values()),
         "unreadable": dict(unreadable),
         "shapes": described,
@@ -102,17 +107,17 @@ def command(
         _show(result)
 
 
-def _records(paths: list[Path]) -> Iterator[tuple[Path, int, bytes]]:
+def _records(sources: list[Source]) -> Iterator[tuple[str, int, bytes]]:
     """The first records of each file."""
-    for path in paths:
-        pairs = ((line, raw) for block in blocks(path) for line, raw in zip(block.lines, block.records, strict=True))
-        yield from ((path, line, raw) for line, raw in itertools.islice(pairs, _RECORDS))
+    for one in sources:
+        pairs = ((line, raw) for block in one.blocks() for line, raw in zip(block.lines, block.records, strict=True))
+        yield from ((one.name, line, raw) for line, raw in itertools.islice(pairs, _RECORDS))
 
 
-def _shapes(paths: list[Path]) -> tuple[list[_Found], Counter[str]]:
+def _shapes(sources: list[Source]) -> tuple[list[_Found], Counter[str]]:
     found: dict[Any, _Found] = {}
     unreadable: Counter[str] = Counter()
-    for _, line, raw in _records(paths):
+    for _, line, raw in _records(sources):
         try:
             record = parse(raw)
         except RecordError as error:
@@ -216,11 +221,11 @@ def _items(keys: frozenset[str] | None) -> str:
     return f" of {{{', '.join(sorted(keys)[:_VALUES])}}}" if keys else ""
 
 
-def _verdict_values(paths: list[Path], config: KTODataConfig, registry: Registry) -> list[dict[str, Any]]:
+def _verdict_values(sources: list[Source], config: KTODataConfig, registry: Registry) -> list[dict[str, Any]]:
     """The distinct verdicts of each verdict column, and what each label plugin would make of them: a proposal."""
     columns = config.columns()
     seen: dict[str, Counter[Any]] = {}
-    for _, _, raw in _records(paths):
+    for _, _, raw in _records(sources):
         try:
             record = parse(raw)
         except RecordError:
@@ -269,21 +274,39 @@ def _readers(config: KTODataConfig, registry: Registry) -> dict[str, Labels]:
     return readers
 
 
+def _first_blocks(sources: list[Source], assembly: Assembly) -> Iterator[Block]:
+    """The first records, each by itself or with those it belongs to."""
+    single = (
+        block._replace(lines=[line]) for name, line, raw in _records(sources) for block in blocks_of_rows([raw], name)
+    )
+    if assembly.gather is None:
+        yield from single
+    else:
+        named = [(block.source, [block]) for block in single]
+        yield from gathered(named, assembly.gather, joined=file_blocks(joined_files(assembly)))
+
+
 def _first_samples(
-    paths: list[Path], config: KTODataConfig, registry: Registry, count: int
+    sources: list[Source], config: KTODataConfig, registry: Registry, count: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    pipeline = assemble(config, registry).pipeline
+    assembly = assemble(config, registry)
+    pipeline = assembly.pipeline
     samples: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
-    for path, line, raw in _records(paths):
+    for block in _first_blocks(sources, assembly):
         if len(samples) >= count:
             break
-        [block] = blocks_of_rows([raw], str(path))
         try:
-            converted = pipeline.convert(block._replace(lines=[line]))
+            converted = pipeline.convert(block)
         except AmbiguousFormatError as error:
             rejects.append(
-                {"source": str(path), "line": line, "field": "", "reason": "ambiguous", "message": str(error)}
+                {
+                    "source": block.source,
+                    "line": block.lines[0],
+                    "field": "",
+                    "reason": "ambiguous",
+                    "message": str(error),
+                }
             )
             break
         samples += [sample for batch in converted.batches for sample in to_samples(batch)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bz2
 import lzma
 import zlib
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import pyarrow as pa
@@ -36,6 +37,12 @@ class Codec(NamedTuple):
 def codec_of(head: bytes) -> Codec | None:
     """The kind of compression that a file's first bytes show, or None."""
     return next((codec for codec in CODECS if head.startswith(codec.magic)), None)
+
+
+def bare_suffix(name: str) -> str:
+    """What a file is called behind its last dot, `.csv` for `a.CSV` and for `a.csv.gz`."""
+    path = PurePath(name.lower())
+    return path.with_suffix("").suffix if any(path.suffix == codec.suffix for codec in CODECS) else path.suffix
 
 
 def is_cut_magic(head: bytes, suffix: str) -> bool:

@@ -8,10 +8,14 @@ from __future__ import annotations
 from itertools import accumulate, count
 from typing import TYPE_CHECKING, Final
 
+from ktoformats.read import columnar, delimited
 from ktoformats.read.arrays import elements
 from ktoformats.read.blocks import HEAD_BYTES, Block, Fault, too_long
+from ktoformats.read.columnar import MAGICS
+from ktoformats.read.delimited import DELIMITERS
+from ktoformats.read.inflate import bare_suffix
 from ktoformats.read.layout import BOM, Peeked, is_array, shape
-from ktoformats.read.sources import open_source
+from ktoformats.read.sources import head_of, open_source, unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,9 +31,10 @@ def blocks(
     block_bytes: int = 1 << 20,
     max_line_bytes: int = MAX_LINE_BYTES,
 ) -> Iterator[Block]:
-    """Read the records of a file of JSON Lines or of one JSON array, compressed or not.
+    """Read the records of a file: JSON Lines, one JSON array, CSV or TSV (compressed or not), Parquet, Arrow.
 
-    For lines, the number of lines is that of records, faults and blank lines together.
+    Its first bytes tell which, but for CSV and TSV, which its name tells (`.csv`, `.tsv.gz`). For lines, their number
+    is that of records, faults and blank lines together; for tables that of rows.
 
     Args:
         path: The file.
@@ -45,9 +50,18 @@ def blocks(
             (`wrong_format`).
     """
     label = name or str(path)
-    with open_source(path, label, chunk_bytes=block_bytes) as chunks:
+    start = head_of(path, label, max(map(len, MAGICS)))
+    magic = next((magic for magic in MAGICS if start.startswith(magic)), None)
+    if magic is not None:
+        with unchanged(path, label):
+            yield from columnar.rows(path, label, magic, max_bytes=max_line_bytes)
+        return
+    delimiter = DELIMITERS.get(bare_suffix(path.name))
+    with open_source(path, label, chunk_bytes=block_bytes, wide=delimiter is not None) as chunks:
         peeked = Peeked(chunks)
-        if is_array(peeked, path.name, label):
+        if delimiter is not None and peeked.head(1):
+            yield from delimited.rows(peeked, label, delimiter=delimiter, max_bytes=max_line_bytes)
+        elif is_array(peeked, path.name, label):
             yield from elements(peeked, label, max_bytes=max_line_bytes)
         else:
             yield from split_lines(peeked, label, max_bytes=max_line_bytes)

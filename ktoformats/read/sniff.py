@@ -13,8 +13,9 @@ _CONTAINERS: Final = (
     (b"PK\x03\x04", "a zip archive", "extract it"),
     (b"PK\x05\x06", "a zip archive", "extract it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "extract it"),
-    (b"PAR1", "a Parquet file", "convert it to JSON Lines"),
-    (b"ARROW1", "an Arrow file", "convert it to JSON Lines"),
+    (b"PAR1", "a Parquet file inside another compression", "decompress that"),
+    (b"ARROW1", "an Arrow file inside another compression", "decompress that"),
+    (b"FEA1", "a Feather file of version 1", "write it as version 2"),
 )
 _TAR_MARK: Final = b"ustar"
 _TAR_AT: Final = 257
@@ -25,12 +26,13 @@ _MANY_NULS: Final = 0.2
 _SOME_NULS: Final = 0.04
 
 
-def refuse_foreign(head: bytes, name: str) -> None:
+def refuse_foreign(head: bytes, name: str, *, wide: bool = False) -> None:
     """Refuse a file that is compressed in an unknown way, an archive, a pointer or no UTF-8.
 
     Args:
         head: The first bytes of the (decompressed) file.
         name: The file, as the user named it.
+        wide: UTF-16 with its mark is read.
 
     Raises:
         SourceError: `unsupported_container`, `lfs_pointer` or `wrong_encoding`.
@@ -42,7 +44,7 @@ def refuse_foreign(head: bytes, name: str) -> None:
         raise SourceError("unsupported_container", name, "this is a tar archive; extract it first")
     if head.startswith(b"version https://git-lfs"):
         raise SourceError("lfs_pointer", name, "this is a Git LFS pointer, not the data; run `git lfs pull`")
-    if _is_wide(head[:_SNIFFED_BYTES]):
+    if _is_wide(head[:_SNIFFED_BYTES]) and not (wide and head.startswith(_WIDE_MARKS[2:])):
         message = "this looks like UTF-16 or UTF-32 (or holds zero bytes instead of text); save it as UTF-8"
         raise SourceError("wrong_encoding", name, message)
 

@@ -75,6 +75,29 @@ def _expand(text: str) -> list[Path]:
     return found
 
 
+def head_of(path: Path, name: str, size: int) -> bytes:
+    """The first bytes of a file as they are on disk.
+
+    Raises:
+        SourceError: The file cannot be read.
+    """
+    with _open_regular(path, name) as file:
+        return _read(file, size, name)
+
+
+@contextmanager
+def unchanged(path: Path, name: str) -> Iterator[None]:
+    """Notice that a file changes while somebody else reads it.
+
+    Raises:
+        SourceError: `changed_during_read`, or as `resolve` does.
+    """
+    before = _stamp(_stat_regular(path, name))
+    yield
+    if _stamp(_stat_regular(path, name)) != before:
+        raise _changed(name)
+
+
 def digest(path: str | os.PathLike[str], name: str | None = None) -> str:
     """The SHA-256 of a file's bytes as they are on disk, as hex digits.
 
@@ -97,6 +120,7 @@ def open_source(
     chunk_bytes: int = MIB,
     max_ratio: int = 200,
     max_output: int = 1 << 30,
+    wide: bool = False,
 ) -> Iterator[Iterator[bytes]]:
     """Open a file for reading, with gzip, zstd, bzip2 and xz undone whatever the file is called.
 
@@ -106,6 +130,7 @@ def open_source(
         chunk_bytes: The length of every chunk but the last.
         max_ratio: How many bytes one compressed byte may become ...
         max_output: ... once more than this many have come out.
+        wide: UTF-16 with its mark is let through.
 
     Yields:
         An iterator over the decompressed bytes. At its end it compares the file with what was opened.
@@ -118,13 +143,20 @@ def open_source(
     with _open_regular(Path(path), label) as file:
         before = os.fstat(file.fileno())
         limit = max(max_output, max_ratio * before.st_size)
-        yield _chunks(file, Path(path), label, before, chunk_bytes, limit)
+        yield _chunks(file, Path(path), label, before, chunk_bytes, limit, wide=wide)
 
 
 def _chunks(
-    file: IO[bytes], path: Path, name: str, before: os.stat_result, chunk_bytes: int, limit: int
+    file: IO[bytes],
+    path: Path,
+    name: str,
+    before: os.stat_result,
+    chunk_bytes: int,
+    limit: int,
+    *,
+    wide: bool,
 ) -> Iterator[bytes]:
-    yield from _regroup(_pieces(file, path, name, limit), chunk_bytes)
+    yield from _regroup(_pieces(file, path, name, limit, wide=wide), chunk_bytes)
     try:
         after = (os.fstat(file.fileno()), path.stat())
     except OSError as error:
@@ -133,7 +165,7 @@ def _chunks(
         raise _changed(name)
 
 
-def _pieces(file: IO[bytes], path: Path, name: str, limit: int) -> Iterator[bytes]:
+def _pieces(file: IO[bytes], path: Path, name: str, limit: int, *, wide: bool) -> Iterator[bytes]:
     """The decompressed bytes in pieces of any length, the first one looked at."""
     head = _read(file, LONGEST_MAGIC, name)
     file.seek(0)
@@ -143,7 +175,7 @@ def _pieces(file: IO[bytes], path: Path, name: str, limit: int) -> Iterator[byte
     raw = iter(lambda: _read(file, _RAW_BYTES if codec else MIB, name), b"")
     pieces = inflate(raw, name, codec=codec, limit=limit, piece_bytes=MIB) if codec else raw
     first = next(pieces, b"")
-    refuse_foreign(first, name)
+    refuse_foreign(first, name, wide=wide)
     if codec:
         refuse_nested(first, name)
     if first:

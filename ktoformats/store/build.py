@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import orjson
 
 from ktoformats.convert.ledger import FileAccount
 from ktoformats.errors import KTODataError, KtoFormatsError, KTOLabelError, RejectBudgetError, SourceError
-from ktoformats.read.lines import blocks
-from ktoformats.read.rows import blocks_of_rows
 from ktoformats.store.gather import gathered
 from ktoformats.store.workers import convert_all
 
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from ktoformats.convert.pipeline import Converted
     from ktoformats.plugin.registry import Registry
     from ktoformats.read.blocks import Block
+    from ktoformats.read.named import Source
     from ktoformats.store.report import Report
     from ktoformats.store.sink import Sink
 
@@ -114,15 +113,10 @@ def _abandon_unless_finished(sink: Sink) -> None:
         sink.abandon()
 
 
-def file_blocks(paths: Iterable[Path]) -> Iterator[tuple[str, Iterable[Block]]]:
+def file_blocks(sources: Iterable[Source]) -> Iterator[tuple[str, Iterable[Block]]]:
     """The blocks of every file, read when their turn comes."""
-    for path in paths:
-        yield str(path), blocks(path)
-
-
-def row_blocks(rows: Iterable[Any], name: str) -> Iterator[tuple[str, Iterable[Block]]]:
-    """The blocks of rows in memory."""
-    yield name, blocks_of_rows(rows, name)
+    for one in sources:
+        yield one.name, one.blocks()
 
 
 def check_budget(source: str, account: FileAccount, config: KTODataConfig) -> None:

@@ -27,9 +27,9 @@ from ktoformats.errors import (
 )
 from ktoformats.feedback import BAD, GOOD, Pair, Ranked
 from ktoformats.plugin.registry import suggest
-from ktoformats.read.sources import digest, resolve
+from ktoformats.read.named import Source, find_sources
 from ktoformats.store import view as views
-from ktoformats.store.build import REJECTS_REMEMBERED, Progress, build, check_budget, file_blocks, row_blocks
+from ktoformats.store.build import REJECTS_REMEMBERED, Progress, build, check_budget, file_blocks
 from ktoformats.store.cache import NEUTRAL_FIELDS, REJECTS, Entry, cache_key, code_digest
 from ktoformats.store.mix import mix, mixes, tagged
 from ktoformats.store.repeats import without_repeats
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ktoformats.convert.assemble import Assembly
     from ktoformats.plugin.registry import Registry
     from ktoformats.read.blocks import Block
+    from ktoformats.store.build import NamedBlocks
     from ktoformats.store.mix import Piece
     from ktoformats.store.view import View
 
@@ -78,7 +79,7 @@ def prepare(
     rejects_path: Path | None = None,
     progress: Progress | None = None,
     stages: Stages | None = None,
-    rows: Iterable[Any] | None = None,
+    rows: NamedBlocks | None = None,
     for_training: bool = True,
 ) -> tuple[View, Report]:
     """Build (or open) the samples of one split and choose among them.
@@ -92,7 +93,7 @@ def prepare(
         rejects_path: Where quarantined records go.
         progress: Called as the build goes on.
         stages: Overridden stages.
-        rows: Records in memory instead of files; the only piece says how they are read.
+        rows: Named blocks of records in memory, instead of files; the only piece says how they are read.
         for_training: Whether one label class is an error (with `require_both_labels`).
 
     Returns:
@@ -158,7 +159,7 @@ def _tables(
     cache: Cache | None,
     rejects_path: Path | None,
     progress: Progress | None,
-    rows: Iterable[Any] | None,
+    rows: NamedBlocks | None,
 ) -> list[pa.Table]:
     """The samples of every piece; the report hears of all, also when a build stops."""
     paths = [[] for _ in pieces] if rows is not None else _resolved(pieces, rejects_path)
@@ -171,7 +172,7 @@ def _tables(
                 if rows is None:
                     tables.append(_build_or_open(own, job, cache))
                 else:
-                    tables.append(job.run(row_blocks(rows, "<rows>"), _sink(piece.config, None), target))
+                    tables.append(job.run(rows, _sink(piece.config, None), target))
             finally:
                 report.take(told)
     return tables
@@ -186,12 +187,11 @@ def _plugins(pieces: Sequence[Piece]) -> dict[str, dict[str, str]]:
     return used
 
 
-def _resolved(pieces: Sequence[Piece], rejects_path: Path | None) -> list[list[Path]]:
+def _resolved(pieces: Sequence[Piece], rejects_path: Path | None) -> list[list[Source]]:
     """The files of every piece, none of them named twice or about to be written over."""
-    found = [resolve(piece.files) for piece in pieces]
-    every = [path for paths in found for path in paths]
-    if len(pieces) > 1:
-        resolve(every)  # refuses a file that two pieces name
+    found = [find_sources(piece.files) for piece in pieces]
+    every = [source for sources in found for source in sources]
+    find_sources(every)  # refuses a file that two pieces name
     _protect(every, rejects_path)
     return found
 
@@ -262,9 +262,9 @@ def _note_balance(report: Report, before: dict[str, int], after: dict[str, int])
     )
 
 
-def _protect(sources: list[Path], target: Path | None) -> None:
+def _protect(sources: list[Source], target: Path | None) -> None:
     """Refuse to write over a source."""
-    if target is not None and target.exists() and any(source.samefile(target) for source in sources):
+    if target is not None and target.exists() and any(source.path.samefile(target) for source in sources):
         raise ConfigError(f"{target} is a source; rejected records must go somewhere else")
 
 
@@ -351,18 +351,18 @@ def _sink(config: KTODataConfig, folder: Path | None, *, compression: bool = Fal
     return Sink(folder, in_memory=in_memory, buffered=buffered, compression=compression)
 
 
-def _build_or_open(paths: list[Path], job: _Job, cache: Cache | None) -> pa.Table:
+def _build_or_open(sources: list[Source], job: _Job, cache: Cache | None) -> pa.Table:
     config = job.config
     if cache is None:
-        return job.run(file_blocks(paths), _sink(config, None), job.rejects_path)
-    entry = Entry(cache.folder, _key(paths, config, job.assembly, cache))
+        return job.run(file_blocks(sources), _sink(config, None), job.rejects_path)
+    entry = Entry(cache.folder, _key(sources, config, job.assembly, cache))
     manifest = entry.read()
     if manifest is not None:
         return _open(entry, manifest, job)
     folder = entry.start()
     rejects = folder / REJECTS if config.on_error == "quarantine" else None
     try:
-        job.run(file_blocks(paths), _sink(config, folder, compression=cache.compression), rejects)
+        job.run(file_blocks(sources), _sink(config, folder, compression=cache.compression), rejects)
         entry.publish(folder, {"ledger": job.report.ledger.to_json()})
     except BaseException as error:
         if isinstance(error, KtoFormatsError):
@@ -404,7 +404,7 @@ def _hand_out(rejects: Path, target: Path | None) -> None:
         raise SourceError("not_writable", str(target), f"cannot be written ({error.strerror})") from error
 
 
-def _key(paths: list[Path], config: KTODataConfig, assembly: Assembly, cache: Cache) -> str:
+def _key(sources: list[Source], config: KTODataConfig, assembly: Assembly, cache: Cache) -> str:
     pipeline = assembly.pipeline
     plugins = [
         *(one.format for one in pipeline.detector.formats),
@@ -424,8 +424,8 @@ def _key(paths: list[Path], config: KTODataConfig, assembly: Assembly, cache: Ca
             ],
             "versions": {kind: owners for kind, owners in assembly.plugins.items() if kind != "filter"},
             "code": code_digest(["ktoformats", *(type(one).__module__ for one in plugins)]),
-            "sources": [[str(path), digest(path)] for path in paths],
-            "joined": [[str(path), digest(path)] for path in joined_files(assembly)],
+            "sources": [[one.name, one.digest()] for one in sources],
+            "joined": [[one.name, one.digest()] for one in joined_files(assembly)],
             "on_error": config.on_error,
             "compression": cache.compression,
             "salt": cache.salt,
@@ -433,10 +433,10 @@ def _key(paths: list[Path], config: KTODataConfig, assembly: Assembly, cache: Ca
     )
 
 
-def joined_files(assembly: Assembly) -> list[Path]:
+def joined_files(assembly: Assembly) -> list[Source]:
     """The files whose records the format joins to those of the sources."""
     join = assembly.gather.join if assembly.gather else None
-    return resolve(join.file) if join else []
+    return find_sources(join.file) if join else []
 
 
 class _Rejects:

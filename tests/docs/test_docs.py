@@ -74,6 +74,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def write(block: Block, folder: Path, name: str) -> None:
     """Write a block that is a file; a project's entry points become visible, as `pip install` would make them."""
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(block.body, encoding="utf-8")
     if name != "pyproject.toml":
         return
