@@ -24,11 +24,12 @@ _HOMES = {
     "ktoformats.blocks.chat": ("Chat", "Marks"),
     "ktoformats.blocks.context": ("ContextReader", "Prompt"),
     "ktoformats.blocks.path": ("Scope", "read_path"),
+    "ktoformats.blocks.policies": ("VerdictPolicy", "lost", "refuse_damage", "settle"),
     "ktoformats.blocks.rows": ("JoinRows", "in_rows", "pooled", "reader"),
     "ktoformats.blocks.signature": ("Signature",),
     "ktoformats.blocks.spec": ("PathText",),
     "ktoformats.blocks.tree": ("Tree", "TreeReader", "matches"),
-    "ktoformats.blocks.verdict": ("Fixed", "Label", "Verdict", "VerdictPolicy", "Winner", "lost", "refuse_damage"),
+    "ktoformats.blocks.verdict": ("Fixed", "Label", "Verdict", "Winner"),
     "ktoformats.errors": (
         "AmbiguousFormatError",
         "ConfigError",
@@ -142,6 +143,18 @@ if TYPE_CHECKING:
     from ktoformats.blocks.path import (
         read_path as read_path,
     )
+    from ktoformats.blocks.policies import (
+        VerdictPolicy as VerdictPolicy,
+    )
+    from ktoformats.blocks.policies import (
+        lost as lost,
+    )
+    from ktoformats.blocks.policies import (
+        refuse_damage as refuse_damage,
+    )
+    from ktoformats.blocks.policies import (
+        settle as settle,
+    )
     from ktoformats.blocks.rows import (
         JoinRows as JoinRows,
     )
@@ -179,16 +192,7 @@ if TYPE_CHECKING:
         Verdict as Verdict,
     )
     from ktoformats.blocks.verdict import (
-        VerdictPolicy as VerdictPolicy,
-    )
-    from ktoformats.blocks.verdict import (
         Winner as Winner,
-    )
-    from ktoformats.blocks.verdict import (
-        lost as lost,
-    )
-    from ktoformats.blocks.verdict import (
-        refuse_damage as refuse_damage,
     )
     from ktoformats.config.models import (
         KTOConfig as KTOConfig,

@@ -92,6 +92,8 @@ class Pair(NamedTuple):
     """How much better it was, in the numbers of whoever judged."""
     min_gap: float | None = None
     """The least margin that counts, where the format knows better than the configuration."""
+    same_text: bool = False
+    """Whether sides of the same text are both emitted; else they give nothing."""
 
 
 class Ranked(NamedTuple):
@@ -221,6 +223,7 @@ REASONS: Final[dict[str, str]] = {
     # a verdict cannot be read
     "label_unrecognised": "The verdict is not a value of its scale.",
     "out_of_scale": "The number lies outside its scale.",
+    "missing_verdict": "There is no verdict, and `policy: {missing: error}` is set.",
     "winner_unmapped": "The winner is a value that the mapping does not name; the build stops at the file's end.",
     "contradictory_verdicts": "Two verdicts about one answer disagree.",
     "bad_ranking": "The ranks are not a permutation of 0..n-1 or 1..n.",
@@ -233,8 +236,9 @@ REASONS: Final[dict[str, str]] = {
     "tie": "The answers were judged equal.",
     "both_bad": "The answers were judged equally bad.",
     "disagreement": "The annotators did not agree.",
-    "unmapped": "The winner is a value that the mapping does not name (`policy: {unknown_value: skip}`).",
+    "unmapped": "The verdict is a value that the mapping does not name (`policy: {unknown_value: skip}`).",
     "small_gap": "The scores lie closer than `min_gap`.",
+    "missing_prompt": "There is no prompt, and `policy: {missing_prompt: skip}` is set.",
     "not_selected": "The record does not meet the mapping's `where`.",
     "identical_sides": "Both sides of the preference have the same text.",
     "single_candidate": "Only one answer was ranked.",

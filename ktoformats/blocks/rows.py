@@ -24,7 +24,9 @@ class Keys(Spec):
     """The paths whose values must be equal, in the one file and in the other."""
 
     here: PathText
+    """The path in the records that are read."""
     there: PathText
+    """The path in the records of the other file."""
 
     @model_validator(mode="before")
     @classmethod

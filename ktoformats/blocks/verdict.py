@@ -10,131 +10,36 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from ktoformats.blocks.cells import FIXED, Combine, MappedLabels, Threshold, is_in, number_in
 from ktoformats.blocks.path import MISSING, Scope, same
+from ktoformats.blocks.policies import lost
 from ktoformats.blocks.spec import PathText, Spec, path
 from ktoformats.errors import KTOLabelError, RecordError
-from ktoformats.feedback import BAD, GOOD, Judged, Pair, Ranked, Response, Unjudged
-from ktoformats.plugin.kinds import Labels
-from ktoformats.plugin.scale import Reading, Scale, shown
+from ktoformats.feedback import BAD, GOOD, Judged, Pair, Ranked, Unjudged
+from ktoformats.plugin.scale import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ktoformats.blocks.candidates import Candidate, Group
+    from ktoformats.blocks.policies import VerdictPolicy
     from ktoformats.feedback import Context, Fact
+    from ktoformats.plugin.kinds import Labels
 
-_NAME: Final = "as mapped"
-_SCALE: Final = Scale(name=_NAME, low=0, high=1, good_from=1, bad_to=0)
 TIE: Final = "tie"
 BOTH_BAD: Final = "both_bad"
-_NUMBERS: Final = (int, float)
-
-
-class VerdictPolicy(Spec):
-    """What follows where a record says less than it might."""
-
-    tie: Literal["drop", "both_good", "both_bad"] = "drop"
-    both_bad: Literal["drop", "keep"] = "drop"
-    """With `keep`, two answers judged bad together are two bad samples."""
-    equal_scores: Literal["keep", "drop"] = "keep"
-    """A pair whose two scores are equal."""
-    min_gap: float | None = Field(None, ge=0)
-    """A pair whose scores lie closer gives no sample."""
-    unknown_value: Literal["error", "skip"] = "error"
-    """A winner that the mapping does not name: stop at the end of the file, or count it as no verdict."""
-    malformed: Literal["drop", "drop_row"] = "drop"
-    """A damaged answer costs itself, or its whole record."""
-    tool_calls: Literal["drop", "keep"] = "drop"
-    """An answer that is a tool call without a text."""
-
-
-class _ByIdentity(Labels):
-    """Label plugins of a mapping are made once per loader: they are told apart as objects."""
-
-    scale: Scale = _SCALE
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def _unrecognised(self, cell: Any, expected: str) -> KTOLabelError:
-        return KTOLabelError("label_unrecognised", f"{shown(cell)} is none of the mapping's values ({expected})")
-
-
-class MappedLabels(_ByIdentity):
-    """Cells that the mapping names, by what they mean."""
-
-    good: tuple[Any, ...] = ()
-    bad: tuple[Any, ...] = ()
-    skip: tuple[Any, ...] = ()
-
-    def read(self, cell: Any) -> Reading | None:
-        """Good, bad or nothing; null is nothing unless the mapping says otherwise."""
-        if _is_in(cell, self.good):
-            return Reading(GOOD, 1.0, 1.0, _NAME)
-        if _is_in(cell, self.bad):
-            return Reading(BAD, 0.0, 0.0, _NAME)
-        if cell is None or cell is MISSING or _is_in(cell, self.skip):
-            return None
-        raise self._unrecognised(cell, f"good {list(self.good)}, bad {list(self.bad)}, skip {list(self.skip)}")
-
-
-class Threshold(_ByIdentity):
-    """Numbers, or the mean of several, with the bounds from which they are good or bad."""
-
-    good: float
-    bad: float
-    missing: tuple[Any, ...] = ()
-
-    @model_validator(mode="after")
-    def _differ(self) -> Threshold:
-        if self.good == self.bad:
-            raise ValueError("good and bad are the same number")
-        return self
-
-    def read(self, cell: Any) -> Reading | None:
-        """Good from the one bound on, bad from the other on, else the middle."""
-        cells = cell if type(cell) is list else [cell]
-        numbers = [_number(one) for one in cells if not (one is None or one is MISSING or _is_in(one, self.missing))]
-        if any(number is None for number in numbers):
-            raise self._unrecognised(cell, f"a number; missing are {list(self.missing)}")
-        known = [number for number in numbers if number is not None]
-        if not known:
-            return None
-        value = math.fsum(known) / len(known)
-        share = (value - self.bad) / (self.good - self.bad)
-        label = GOOD if share >= 1 else BAD if share <= 0 else ""
-        return Reading(label, value, min(max(share, 0.0), 1.0), _NAME)
-
 
 Scopes = Sequence[Scope]
 """What a verdict about a whole record is read in: the record, or the gathered records that judge the same answers."""
-
-
-def _is_in(cell: Any, values: tuple[Any, ...]) -> bool:
-    return any(same(cell, value) for value in values)
-
-
-def _number(cell: Any) -> float | None:
-    """A finite number, also when it is written as a text."""
-    if type(cell) is str:
-        try:
-            cell = float(cell)
-        except ValueError:
-            return None
-    return float(cell) if type(cell) in _NUMBERS and math.isfinite(cell) else None
-
-
-FIXED: Final = MappedLabels(good=(GOOD,), bad=(BAD,))
 
 
 class Fixed(Spec):
     """The columns say it: this one is good, that one is bad."""
 
     good: str | None = None
+    """The candidate that is good."""
     bad: str | None = None
+    """The candidate that is bad."""
     need_both: bool = False
     """A record without one of the sides has no verdict."""
     scores: dict[str, PathText] = Field(default_factory=dict)
@@ -180,7 +85,7 @@ def _present(side: list[Candidate]) -> bool:
 def _gap(scores: dict[str, str], good: str, bad: str, scope: Scope) -> float | None:
     if good not in scores or bad not in scores:
         return None
-    values = [_number(path(scores[name]).read(scope)) for name in (good, bad)]
+    values = [number_in(path(scores[name]).read(scope)) for name in (good, bad)]
     return None if None in values else values[0] - values[1]  # type: ignore[operator]
 
 
@@ -188,7 +93,7 @@ def pair(group: Group, good: Candidate, bad: Candidate, gap: float | None, polic
     """The preference; equal scores are a tie where the policy says so."""
     if gap == 0 and policy.equal_scores == "drop":
         return Unjudged(TIE)
-    return Pair(group.context, good.answer, bad.answer, gap, policy.min_gap)
+    return Pair(group.context, good.answer, bad.answer, gap, policy.min_gap, policy.same_text == "keep")
 
 
 class Label(Spec):
@@ -197,8 +102,11 @@ class Label(Spec):
     label: PathText | tuple[PathText, ...]
     """A path, or the paths of several annotators."""
     good: tuple[Any, ...] = ()
+    """The values that mean good."""
     bad: tuple[Any, ...] = ()
+    """The values that mean bad."""
     skip: tuple[Any, ...] = (None,)
+    """The values that mean that nobody judged; null does so, too, unless it is named as good or bad."""
     scale: str = ""
     """Instead of good and bad: the label plugin that reads the cells."""
     agree: Literal["majority", "unanimous", "first"] = "majority"
@@ -208,7 +116,7 @@ class Label(Spec):
     def _says_how(self) -> Label:
         if bool(self.scale) == bool(self.good or self.bad):
             raise ValueError("expected the values that are good and bad, or the name of a scale")
-        twice = [value for value in self.good if _is_in(value, self.bad)]
+        twice = [value for value in self.good if is_in(value, self.bad)]
         if twice:
             raise ValueError(f"{twice[0]!r} is both good and bad")
         return self
@@ -236,15 +144,24 @@ class Rating(Spec):
 
     rating: PathText | tuple[PathText, ...]
     """A path, or several."""
+    combine: Combine = "mean"
+    """Several numbers of one answer: their mean, the least, the greatest, or a list with the weight of each path."""
     good: float
+    """From this number on an answer is good; it lies below `bad` where small numbers are good."""
     bad: float
+    """From this number on an answer is bad. What lies between is the middle."""
     missing: tuple[Any, ...] = ()
+    """The values that mean that there is no number; null does so, too."""
     agree: Literal["mean", "majority", "unanimous", "first"] = "mean"
     """Several numbers of one answer: their mean, or what more than half of them, all or the first come to."""
 
     @model_validator(mode="after")
     def _is_sound(self) -> Rating:
         _ = self.labels
+        paths = (self.rating,) if isinstance(self.rating, str) else self.rating
+        fixed = len(paths) > 1 or not path(paths[0]).many  # how many numbers one path of many finds, records tell
+        if isinstance(self.combine, tuple) and fixed and len(self.combine) != len(paths):
+            raise ValueError(f"combine: {len(self.combine)} weights for {len(paths)} paths")
         return self
 
     @property
@@ -255,16 +172,21 @@ class Rating(Spec):
     @cached_property
     def labels(self) -> Threshold:
         """What reads the cells."""
-        return Threshold(good=self.good, bad=self.bad, missing=self.missing)
+        return Threshold(good=self.good, bad=self.bad, missing=self.missing, combine=self.combine)
+
+    @cached_property
+    def _nearest(self) -> Threshold:
+        return self.labels.model_copy(update={"nearest": True})
 
     def facts(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
         """A judgement for each answer."""
+        labels = self.labels if policy.middle == "drop" else self._nearest
         paths = [self.rating] if isinstance(self.rating, str) else list(self.rating)
         for one in group.candidates:
             cells = [cell for each in (one, *one.others) for cell in _cells(paths, each.scope)]
             if self.agree == "mean":
                 cells = [cells] if len(cells) > 1 else cells
-            yield from _judged_by(cells, one, group.context, self.field, self.labels, self.agree)
+            yield from _judged_by(cells, one, group.context, self.field, labels, self.agree)
 
 
 def _cells(paths: list[str], scope: Scope) -> list[Any]:
@@ -299,18 +221,13 @@ def _judged_by(
         yield Judged(context, other.answer, cell, field, scale)
 
 
-def lost(error: RecordError, row: int) -> Fact:
-    """The fact of an answer that cannot be read, in one of the records that were gathered."""
-    error.row = row
-    return Judged(None, error, GOOD, error.field, FIXED)
-
-
 class Rank(Spec):
     """The answers stand in an order."""
 
     rank: PathText | dict[str, PathText]
     """A path from the candidate, `position` (its place in the list), or candidate to path."""
     best: Literal["low", "high"] = "low"
+    """Whether the low or the high ranks are the better ones."""
     pick: Literal["", "best_worst", "best_rest", "halves"] = ""
     """Which of them are good and bad; empty takes the configuration's `ranking_strategy`."""
 
@@ -336,7 +253,7 @@ class Rank(Spec):
         if text is None:
             return None
         found = [path(text).read(each.scope) for each in (one, *one.others)]
-        numbers = [_number(each) for each in found]
+        numbers = [number_in(each) for each in found]
         if len(found) == 1 or None in numbers:
             return found[0]
         return math.fsum(cast("list[float]", numbers)) / len(numbers)  # as several annotators ranked it on average
@@ -353,15 +270,21 @@ class Winner(Spec):
     cut: float | None = None
     """The value is a number: below the cut one wins, above it the other."""
     below: str | None = None
+    """With `cut`: the candidate that wins below it."""
     above: str | None = None
+    """With `cut`: the candidate that wins above it."""
     band: float = Field(0.0, ge=0)
     """With `cut`: this close to it is a tie."""
     agree: Literal["majority", "unanimous", "first", "mean"] = "majority"
     """Several votes: more than half of them, all, the first, or (with `cut`) their mean."""
     tie: tuple[Any, ...] = ()
+    """The values that mean that they are equal."""
     both_bad: tuple[Any, ...] = ()
+    """The values that mean that all of them are bad."""
     skip: tuple[Any, ...] = (None,)
+    """The values that mean that nobody judged; null does so, too, unless it is named as something else."""
     scores: dict[str, PathText] = Field(default_factory=dict)
+    """Candidate to its score: the gap between them, for `min_gap` and `equal_scores`."""
 
     @cached_property
     def outcomes(self) -> dict[str, tuple[Any, ...]]:
@@ -434,12 +357,12 @@ class Winner(Spec):
             return _agreed([self._one_hot(scope) for scope in scopes], self.agree), None
         paths = (self.winner,) if isinstance(self.winner, str) else self.winner
         votes = [(cell, field) for scope in scopes for field in paths for cell in _cells([field], scope)]
-        numbers = [_number(cell) for cell, _ in votes if not _is_in(cell, self.skip)]
+        numbers = [number_in(cell) for cell, _ in votes if not is_in(cell, self.skip)]
         known = [number for number in numbers if number is not None]
         if self.cut is not None and self.agree == "mean" and known and len(known) == len(numbers):
             votes = [(math.fsum(known) / len(known), self.field)]
         gap = None
-        if self.cut is not None and len(votes) == 1 and (number := _number(votes[0][0])) is not None:
+        if self.cut is not None and len(votes) == 1 and (number := number_in(votes[0][0])) is not None:
             gap = abs(number - self.cut)
         return _agreed([self._vote(cell, field, group, policy) for cell, field in votes], self.agree), gap
 
@@ -448,7 +371,7 @@ class Winner(Spec):
         won = []
         for name, column in columns.items():
             cell = path(column).read(scope)
-            number = float(cell) if type(cell) is bool else _number(cell)
+            number = float(cell) if type(cell) is bool else number_in(cell)
             if cell is None or cell is MISSING:
                 continue
             if number not in (0.0, 1.0):
@@ -459,12 +382,12 @@ class Winner(Spec):
         return won[0] if won else None
 
     def _vote(self, cell: Any, field: str, group: Group, policy: VerdictPolicy) -> str | None:
-        named = next((name for name, values in self._meanings() if _is_in(cell, values)), None)
+        named = next((name for name, values in self._meanings() if is_in(cell, values)), None)
         if named is not None:
             return named
-        if cell is None or _is_in(cell, self.skip):
+        if cell is None or is_in(cell, self.skip):
             return None
-        if self.cut is not None and (number := _number(cell)) is not None:
+        if self.cut is not None and (number := number_in(cell)) is not None:
             if abs(number - self.cut) <= self.band:
                 return TIE
             return self.below if number < self.cut else self.above
@@ -478,7 +401,7 @@ class Winner(Spec):
 
 
 def _by_index(cell: Any, base: int, group: Group) -> str | None:
-    number = _number(cell)
+    number = number_in(cell)
     names = list(dict.fromkeys(one.name for one in group.candidates))
     if number is None or not number.is_integer() or not 0 <= number - base < len(names):
         return None
@@ -497,7 +420,7 @@ def _agreed(votes: list[str | None], agree: str) -> str | None:
 
 
 def _undecided(outcome: str, group: Group, policy: VerdictPolicy) -> Iterator[Fact]:
-    choice = policy.tie if outcome == TIE else {"drop": "drop", "keep": "both_bad"}[policy.both_bad]
+    choice = policy.tie if outcome == TIE else {"keep": "both_bad"}.get(policy.both_bad, policy.both_bad)
     if choice == "drop":
         yield Unjudged(outcome)
         return
@@ -522,25 +445,3 @@ Verdict = Annotated[
     Discriminator(_kind),
 ]
 """Exactly one kind of verdict; which, its keys say."""
-
-
-def refuse_damage(group: Group, policy: VerdictPolicy) -> Group:
-    """Apply what the policy says of damaged answers and of tool calls.
-
-    Raises:
-        RecordError: `malformed: drop_row`, and an answer is damaged.
-    """
-    if all(type(one.answer) is str for one in group.candidates):
-        return group
-    checked = [one._replace(answer=_without_calls(one.answer, policy)) for one in group.candidates]
-    if policy.malformed == "drop_row":
-        for one in checked:
-            if isinstance(one.answer, RecordError):
-                raise one.answer
-    return group._replace(candidates=checked)
-
-
-def _without_calls(answer: str | Response | RecordError, policy: VerdictPolicy) -> str | Response | RecordError:
-    if policy.tool_calls == "drop" and isinstance(answer, Response) and answer.tool_calls and not answer.text:
-        return RecordError("tool_call_answer", "the answer is a tool call without a text; tool_calls: keep takes it")
-    return answer

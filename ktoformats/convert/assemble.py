@@ -39,6 +39,8 @@ class Assembly(NamedTuple):
     """Kind to `{name: "distribution version"}` of every plugin that takes part."""
     gather: Gather | None = None
     """Which records belong together, where the format says that some do."""
+    conflicts: frozenset[str] = frozenset()
+    """What its formats want done where an answer is judged both ways; empty where none of them says."""
 
 
 def assemble(config: KTODataConfig, registry: Registry) -> Assembly:
@@ -68,7 +70,8 @@ def assemble(config: KTODataConfig, registry: Registry) -> Assembly:
         NamedFilter(split_choice(choice)[0], cast("Filter", maker.make("filter", choice, ours=ours)))
         for choice in config.filters
     )
-    return Assembly(pipeline, filters, maker.used, _gather_of(formats))
+    conflicts = frozenset(how for one in formats if (how := one.format.conflict()) is not None)
+    return Assembly(pipeline, filters, maker.used, _gather_of(formats), conflicts)
 
 
 def _gather_of(formats: list[NamedFormat]) -> Gather | None:

@@ -23,6 +23,7 @@ from ktoformats.feedback import (
     Response,
     Unjudged,
 )
+from ktoformats.plugin.blank import is_blank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,16 +31,6 @@ if TYPE_CHECKING:
     from ktoformats.convert.labels import LabelReader, Verdict
 
 _THINK: Final = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
-_INVISIBLE: Final = "".join(
-    map(
-        chr,
-        (
-            *(*range(9, 14), *range(28, 33), 0x85, 0xA0, 0xAD, 0x061C, 0x1680, 0x180E),
-            *(*range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x206A), 0x3000, 0xFEFF),
-        ),
-    )
-)
-"""White space, joiners, direction marks and other characters without width: a text of these alone is empty."""
 
 
 class Policy(NamedTuple):
@@ -192,7 +183,7 @@ def _pair(fact: Pair, policy: Policy, labels: LabelReader, outcome: Outcome) -> 
         (BAD, "rejected", _side(fact.context, fact.rejected, policy, outcome)),
     ]
     good, bad = sides[0][2], sides[1][2]
-    if good is not None and bad is not None and good == bad:
+    if good is not None and bad is not None and good == bad and not fact.same_text:
         outcome.unjudged.append("identical_sides")
         return
     if good is not None and bad is not None and good[0].prompt != bad[0].prompt and fact.context is not None:
@@ -253,10 +244,10 @@ def _answer(
         raise RecordError("missing_field", "the answer has no prompt, neither beside it nor in it", field="prompt")
     if policy.reasoning != "keep" and (reasoning or "<think>" in text):
         text, reasoning = _without_reasoning(text, policy, outcome), ""
-    if not policy.empty_response and _is_empty(text) and not calls:
+    if not policy.empty_response and is_blank(text) and not calls:
         raise RecordError("empty_response", "the response is empty", field="response")
     prompt = context.prompt
-    if not policy.empty_prompt and _is_empty(prompt):
+    if not policy.empty_prompt and is_blank(prompt):
         raise RecordError("empty_prompt", "the prompt is empty; min_prompt_length: 0 allows it", field="prompt")
     return context, text, reasoning, calls
 
@@ -282,10 +273,6 @@ def _joined(own: Context | None, shared: Context | None) -> Context | None:
         conversation=own.conversation or shared.conversation,
         tools=own.tools or shared.tools,
     )
-
-
-def _is_empty(text: str) -> bool:
-    return text[:1] in _INVISIBLE and not text.strip(_INVISIBLE)
 
 
 def _without_reasoning(text: str, policy: Policy, outcome: Outcome) -> str:
@@ -483,21 +470,21 @@ def _drop_repeats(outcome: Outcome) -> None:
         labels.setdefault(_content(one), set()).add(one.label)
     if len(labels) == len(outcome.candidates):
         return
-    kept, seen = [], set()
+    kept, seen = [], set[Any]()
     for one in outcome.candidates:
         content = _content(one)
-        if len(labels[content]) > 1:
+        if len(labels[content]) > 1 and not (type(one.fact) is Pair and one.fact.same_text):
             if (content, one.row) not in seen:
                 error = KTOLabelError("contradictory_verdicts", "one answer is judged good and bad", field=one.field)
                 error.row = one.row
                 outcome.lost.append(error)
             seen.add((content, one.row))
-        elif content in seen:
+        elif (content, one.label) in seen:
             outcome.notices.append("repeat")
             outcome.repeated.append(one.row)
         else:
             kept.append(one)
-        seen.add(content)
+        seen.add((content, one.label))
     outcome.candidates = kept
 
 

@@ -102,6 +102,13 @@ class Format(Plugin):
         """
         return None
 
+    def conflict(self) -> str | None:
+        """What to do where the same answer is judged good and bad (`report`, `drop`, `majority`, `last`).
+
+        None leaves it to the configuration, which also wins where it says something itself.
+        """
+        return None
+
     @abstractmethod
     def facts(self, row: Row) -> Iterable[Fact]:
         """State the facts of one record.

@@ -103,11 +103,14 @@ def prepare(
         KTODataError: Nothing usable came out; what was written is only the rejects file.
     """
     report = Report(split, Ledger(), plugins=_plugins(pieces), seed=config.random_seed)
+    conflict = _conflict_of(pieces, config)  # what cannot be meant is told before anything is built
     try:
         tables = _tables(pieces, report, registry, cache, rejects_path, progress, rows)
         parts = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
         whole = pa.concat_tables([tagged(table, one.source) for table, one in zip(tables, pieces, strict=True)])
-        view = _choose(views.whole(whole), split, config, pieces, parts, stages or Stages(), report)
+        view = _choose(
+            views.whole(whole), split, config, pieces, parts, stages or Stages(), report, conflict=conflict
+        )
         report.dropped, report.kept = view.dropped, view.counts()
         report.check()
         for piece, table in zip(pieces, tables, strict=True):
@@ -204,8 +207,10 @@ def _choose(
     parts: views.Array,
     stages: Stages,
     report: Report,
+    *,
+    conflict: str,
 ) -> View:
-    view = without_repeats(view, config, report)
+    view = without_repeats(view, config, conflict, report)
     built = len(view.chosen)
     view = stages.filter(view) if stages.filter else views.apply_filters(view, pieces[0].assembly.filters)
     logger.info("Filtered %d samples, kept %d", built - len(view.chosen), len(view.chosen))
@@ -226,6 +231,23 @@ def _choose(
         logger.info("Balanced dataset: %d positive, %d negative samples", after[GOOD], after[BAD])
         _note_balance(report, before, after)
     return mix(view, parts, pieces, config, report) if mixes(pieces) else view
+
+
+def _conflict_of(pieces: Sequence[Piece], config: KTODataConfig) -> str:
+    """What to do about contradictions: what the configuration says, else what the formats agree on."""
+    wanted = frozenset[str]().union(*(piece.assembly.conflicts for piece in pieces))
+    if "conflict" in config.model_fields_set or not wanted:
+        return config.conflict
+    if len(wanted) > 1:
+        raise ConfigError(
+            f"the mappings want {' and '.join(sorted(wanted))} of contradictions; say `conflict:` in the data section"
+        )
+    [how] = wanted
+    if how == "last" and not config.time_column:
+        raise ConfigError(
+            "policy.conflict: last needs `time_column:` in the data section: when each verdict was given"
+        )
+    return how
 
 
 def _note_preferences(report: Report, view: View, config: KTODataConfig) -> None:

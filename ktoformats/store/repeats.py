@@ -37,13 +37,20 @@ class Conflicts(NamedTuple):
         return len(np.unique(self.answers))
 
 
-def without_repeats(view: View, config: KTODataConfig, report: Report) -> View:
-    """Tell of answers that are judged both ways, and of samples that stand there twice; leave out what is asked."""
+def without_repeats(view: View, config: KTODataConfig, conflict: str, report: Report) -> View:
+    """Tell of answers that are judged both ways, and of samples that stand there twice; leave out what is asked.
+
+    Args:
+        view: The samples.
+        config: What to do about repeats, and where the time of a verdict stands.
+        conflict: What to do about contradictions.
+        report: What is told.
+    """
     found = _conflicts_of(view)
     if len(found.rows):
-        _tell_conflicts(view, found, config, report)
-        if config.conflict != "report":
-            view = _decided(view, found, config.conflict, config.time_column)
+        _tell_conflicts(view, found, conflict, report)
+        if conflict != "report":
+            view = _decided(view, found, conflict, config.time_column)
     repeated = int((view.occurrence[view.chosen] > 0).sum())
     if repeated and config.duplicates == "drop":
         view = _without_duplicates(view)
@@ -55,15 +62,15 @@ def without_repeats(view: View, config: KTODataConfig, report: Report) -> View:
     return view
 
 
-def _tell_conflicts(view: View, found: Conflicts, config: KTODataConfig, report: Report) -> None:
+def _tell_conflicts(view: View, found: Conflicts, conflict: str, report: Report) -> None:
     first = found.rows[found.answers == found.answers[0]]
     places = view.table.select(["source", "line", "label"]).take(pa.array(first[:_PLACES_TOLD])).to_pylist()
     where = ", ".join(f"{one['label']} on {one['source']}:{one['line']}" for one in places)
     text = f"{found.number} answers are judged good and bad ({len(found.rows)} samples), such as {where}"
-    if config.conflict == "report":
+    if conflict == "report":
         report.warnings.append(f"{text}; all are kept: conflict: drop, majority or last would decide")
     else:
-        report.notes.append(f"{text}; conflict: {config.conflict} decided")
+        report.notes.append(f"{text}; conflict: {conflict} decided")
 
 
 def _conflicts_of(view: View) -> Conflicts:

@@ -47,6 +47,7 @@ from ktoformats import (
     read_path,
     reader,
     refuse_damage,
+    settle,
 )
 
 if TYPE_CHECKING:
@@ -129,6 +130,10 @@ class Mapping(Format):
             return Gather(join, key=reader(*keys), order=reader(self.order_by) if self.order_by else None)
         return Gather(join) if join else None
 
+    def conflict(self) -> str | None:
+        """What its policy says of contradictions over the whole data set."""
+        return self.policy.conflict
+
     def claim(self, shape: Shape) -> Claim:
         """Its signature, or the columns that its paths start in."""
         signatures = (self.detect,) if isinstance(self.detect, Signature) else self.detect
@@ -171,11 +176,19 @@ class Mapping(Format):
             if self.where and not matches(self.where, scope):
                 yield Unjudged("not_selected")
                 continue
-            for group in self._groups(scope):
+            try:
+                groups = list(self._groups(scope))
+            except RecordError as error:
+                if not self._may_lack(error):
+                    raise
+                yield Unjudged("missing_prompt")
+                continue
+            for group in groups:
                 yield from self._judge(group, [scope])
 
     def _judge(self, group: Group, scopes: Sequence[Scope]) -> Iterator[Fact]:
-        return self.verdict.facts(refuse_damage(group, self.policy), scopes, self.policy)
+        facts = self.verdict.facts(refuse_damage(group, self.policy), scopes, self.policy)
+        return settle(facts, self.policy) if self.policy.settles else facts
 
     def _facts_of_rows(self, rows: list[Any]) -> Iterator[Fact]:
         if isinstance(self._reader, TreeReader) and self._of_rows:
@@ -199,11 +212,17 @@ class Mapping(Format):
                     if not self.where or matches(self.where, scope):
                         groups += [(in_rows(group, number), scope) for group in self._groups(scope)]
             except RecordError as error:
-                yield lost(error, number)
+                yield Unjudged("missing_prompt") if self._may_lack(error) else lost(error, number)
         if not groups:
             yield Unjudged("not_selected")
         for group, scopes in pooled(groups, by_answer=not isinstance(self.verdict, Winner | Fixed)):
             yield from self._judge(group, scopes)
+
+    def _may_lack(self, error: RecordError) -> bool:
+        """Whether it says that there is no prompt, and the policy lets such records pass."""
+        is_absent = error.reason in ("missing_field", "null_field")
+        at_prompt = self.prompt is not None and error.field == self.prompt.field
+        return self.policy.missing_prompt == "skip" and is_absent and at_prompt
 
     def _candidates(self, scope: Scope) -> list[Candidate]:
         return self._reader.read(scope) if isinstance(self._reader, CandidateReader) else []

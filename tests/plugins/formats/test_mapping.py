@@ -2,38 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-import yaml
 
-from ktoformats import ConfigError, KTODataConfig, KTODataLoader, RejectBudgetError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from ktoformats import Report
-
-Load = "Callable[..., tuple[list[dict[str, Any]], Report]]"
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Callable[..., tuple[list[dict[str, Any]], Report]]:
-    def loaded(mapping: str, *records: Any, **settings: Any) -> tuple[list[dict[str, Any]], Report]:
-        path = tmp_path / "records.jsonl"
-        path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-        config = KTODataConfig(
-            train_file=path,
-            formats=[{"mapping": yaml.safe_load(mapping)}],
-            **{"balance_labels": False, "min_samples_per_label": 0, "require_both_labels": False, **settings},
-        )
-        loader = KTODataLoader(config, enable_cache=False)
-        samples = list(loader.load_dataset("train"))
-        return samples, loader.report
-
-    return loaded
+from ktoformats import ConfigError, RejectBudgetError
 
 
 def told(samples: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
@@ -316,50 +289,50 @@ LAYOUTS: dict[str, tuple[str, Any, list[tuple[str, str, str]]]] = {
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_a_published_layout(name: str, load: Any) -> None:
+def test_a_published_layout(name: str, mapped: Any) -> None:
     mapping, record, expected = LAYOUTS[name]
-    samples, report = load(mapping, record)
+    samples, report = mapped(mapping, record)
     assert told(samples) == expected
     report.check()
     assert {one["format_type"] for one in samples} == {"mapping"}
 
 
-def test_what_comes_before_is_the_context(load: Any) -> None:
+def test_what_comes_before_is_the_context(mapped: Any) -> None:
     mapping, record, _ = LAYOUTS["paddle"]
-    [one, _] = load(mapping, record)[0]
+    [one, _] = mapped(mapping, record)[0]
     assert [(turn["role"], turn["content"]) for turn in one["conversation"]] == [
         ("user", "p"),
         ("assistant", "x"),
         ("user", "q"),
     ]
     mapping, record, _ = LAYOUTS["vertex"]
-    assert {one["system"] for one in load(mapping, record)[0]} == {"Be brief."}
+    assert {one["system"] for one in mapped(mapping, record)[0]} == {"Be brief."}
 
 
 PAIR = "prompt: q\ncandidates: {a: a, b: b}\n"
 ROW = {"q": "q", "a": "yes", "b": "no"}
 
 
-def test_a_winner_that_nobody_mapped_stops_the_run_and_says_which(load: Any) -> None:
+def test_a_winner_that_nobody_mapped_stops_the_run_and_says_which(mapped: Any) -> None:
     rows = [{**ROW, "w": value} for value in ("left", "left", "A>B", "right", "A>B")]
     with pytest.raises(
         RejectBudgetError, match=r"2 of 5 records name a winner .* w: 'A>B' \(2 times, first on line 3\)"
     ):
-        load(PAIR + "verdict: {winner: w, a: [left], b: [right]}", *rows)
+        mapped(PAIR + "verdict: {winner: w, a: [left], b: [right]}", *rows)
 
 
-def test_an_unmapped_winner_may_be_skipped(load: Any) -> None:
+def test_an_unmapped_winner_may_be_skipped(mapped: Any) -> None:
     rows = [{**ROW, "w": value} for value in ("left", "A>B")]
     mapping = PAIR + "verdict: {winner: w, a: [left], b: [right]}\npolicy: {unknown_value: skip}"
-    samples, report = load(mapping, *rows)
+    samples, report = mapped(mapping, *rows)
     assert told(samples) == GOOD_BAD
     assert report.total.without_verdict == {"unmapped": 1}
 
 
-@pytest.mark.parametrize(("value", "mapped"), [(True, "[1]"), (1, "['1']"), ("1", "[1]"), (False, "[0]")])
-def test_a_value_is_never_taken_for_another_of_another_type(value: Any, mapped: str, load: Any) -> None:
+@pytest.mark.parametrize(("value", "named"), [(True, "[1]"), (1, "['1']"), ("1", "[1]"), (False, "[0]")])
+def test_a_value_is_never_taken_for_another_of_another_type(value: Any, named: str, mapped: Any) -> None:
     with pytest.raises(RejectBudgetError, match="name a winner"):
-        load(PAIR + f"verdict: {{winner: w, a: {mapped}, b: [right]}}", {**ROW, "w": value})
+        mapped(PAIR + f"verdict: {{winner: w, a: {named}, b: [right]}}", {**ROW, "w": value})
 
 
 @pytest.mark.parametrize(
@@ -370,103 +343,105 @@ def test_a_value_is_never_taken_for_another_of_another_type(value: Any, mapped: 
         ("{tie: both_bad}", [("q", "yes", "bad"), ("q", "no", "bad")]),
     ],
 )
-def test_a_tie(policy: str, expected: list[Any], load: Any) -> None:
+def test_a_tie(policy: str, expected: list[Any], mapped: Any) -> None:
     mapping = PAIR + f"verdict: {{winner: w, a: [1], b: [2], tie: [0]}}\npolicy: {policy}"
-    samples, report = load(mapping, {**ROW, "w": 0}, {**ROW, "q": "p", "w": 1})
+    samples, report = mapped(mapping, {**ROW, "w": 0}, {**ROW, "q": "p", "w": 1})
     assert told(samples) == [*expected, ("p", "yes", "good"), ("p", "no", "bad")]
     assert report.total.without_verdict == ({} if expected else {"tie": 1})
 
 
 @pytest.mark.parametrize(("agree", "kept"), [("majority", 2), ("unanimous", 0), ("first", 2)])
-def test_annotators_who_disagree(agree: str, kept: int, load: Any) -> None:
+def test_annotators_who_disagree(agree: str, kept: int, mapped: Any) -> None:
     mapping = PAIR + f"verdict: {{winner: [v1, v2, v3], agree: {agree}, a: [1], b: [2]}}"
-    samples, report = load(mapping, {**ROW, "v1": 1, "v2": 2, "v3": 1}, {**ROW, "q": "p", "v1": 1, "v2": 1, "v3": 1})
+    samples, report = mapped(
+        mapping, {**ROW, "v1": 1, "v2": 2, "v3": 1}, {**ROW, "q": "p", "v1": 1, "v2": 1, "v3": 1}
+    )
     assert len(samples) == kept + 2
     assert report.total.without_verdict == ({} if kept else {"disagreement": 1})
 
 
-def test_half_and_half_is_no_majority(load: Any) -> None:
+def test_half_and_half_is_no_majority(mapped: Any) -> None:
     mapping = PAIR + "verdict: {winner: [v1, v2], a: [1], b: [2]}"
     rows = [{**ROW, "v1": 1, "v2": 2}, {**ROW, "q": "p", "v1": 1, "v2": None}]
-    samples, report = load(mapping, *rows)
+    samples, report = mapped(mapping, *rows)
     assert [one["prompt"] for one in samples] == ["p", "p"]
     assert report.total.without_verdict == {"disagreement": 1}
 
 
-def test_scores_that_lie_too_close(load: Any) -> None:
+def test_scores_that_lie_too_close(mapped: Any) -> None:
     mapping = PAIR + "verdict: {good: a, bad: b, scores: {a: sa, b: sb}}\npolicy: {min_gap: 0.5}"
     rows = [{**ROW, "sa": 4.0, "sb": 3.7}, {**ROW, "q": "p", "sa": 4.0, "sb": 3.0}]
-    samples, report = load(mapping, *rows)
+    samples, report = mapped(mapping, *rows)
     assert [one["prompt"] for one in samples] == ["p", "p"]
     assert report.total.without_verdict == {"small_gap": 1}
 
 
-def test_equal_scores_keep_what_the_columns_say_unless_told_otherwise(load: Any) -> None:
+def test_equal_scores_keep_what_the_columns_say_unless_told_otherwise(mapped: Any) -> None:
     mapping = PAIR + "verdict: {good: a, bad: b, scores: {a: s, b: s}}"
-    assert told(load(mapping, {**ROW, "s": 4})[0]) == GOOD_BAD
+    assert told(mapped(mapping, {**ROW, "s": 4})[0]) == GOOD_BAD
     other = {**ROW, "q": "p", "s": None}
-    samples, report = load(mapping + "\npolicy: {equal_scores: drop}", {**ROW, "s": 4}, other)
+    samples, report = mapped(mapping + "\npolicy: {equal_scores: drop}", {**ROW, "s": 4}, other)
     assert [one["prompt"] for one in samples] == ["p", "p"]
     assert report.total.without_verdict == {"tie": 1}
 
 
-def test_a_float_near_the_cut_is_a_tie(load: Any) -> None:
+def test_a_float_near_the_cut_is_a_tie(mapped: Any) -> None:
     mapping = PAIR + "verdict: {winner: w, cut: 1.5, below: a, above: b, band: 0.1}"
     rows = [{**ROW, "w": 1.45}, {**ROW, "q": "p", "w": 1.2}, {**ROW, "q": "r", "w": "1.9"}]
-    samples, report = load(mapping, *rows)
+    samples, report = mapped(mapping, *rows)
     assert told(samples) == [("p", "yes", "good"), ("p", "no", "bad"), ("r", "no", "good"), ("r", "yes", "bad")]
     assert report.total.without_verdict == {"tie": 1}
 
 
-def test_two_columns_cannot_both_have_won(load: Any) -> None:
+def test_two_columns_cannot_both_have_won(mapped: Any) -> None:
     mapping = PAIR + "verdict: {winner: {a: wa, b: wb}}"
-    _, report = load(mapping, {**ROW, "wa": 1, "wb": 1}, {**ROW, "wa": True, "wb": False})
+    _, report = mapped(mapping, {**ROW, "wa": 1, "wb": 1}, {**ROW, "wa": True, "wb": False})
     assert report.total.rejected == {"contradictory_verdicts": 1}
 
 
-def test_a_damaged_side_costs_itself_or_the_row(load: Any) -> None:
+def test_a_damaged_side_costs_itself_or_the_row(mapped: Any) -> None:
     mapping = MARKS + "\ncandidates: {g: {transcript: chosen}, b: {transcript: rejected}}\nverdict: {good: g, bad: b}"
     row = {"chosen": f"{HUMAN}q{ASSISTANT}yes{ASSISTANT}again", "rejected": f"{HUMAN}q{ASSISTANT}no"}
     fine = {"chosen": f"{HUMAN}p{ASSISTANT}yes", "rejected": f"{HUMAN}p{ASSISTANT}no\n\nFrank: hello"}
-    samples, report = load(mapping, row, fine)
+    samples, report = mapped(mapping, row, fine)
     assert told(samples) == [("q", "no", "bad"), ("p", "yes", "good"), ("p", "no\n\nFrank: hello", "bad")]
     assert report.total.candidates_lost == {"role_order": 1}
-    samples, report = load(mapping + "\npolicy: {malformed: drop_row}", row, fine)
+    samples, report = mapped(mapping + "\npolicy: {malformed: drop_row}", row, fine)
     assert len(samples) == 2
     assert report.total.rejected == {"role_order": 1}
 
 
-def test_a_text_that_is_no_transcript_is_rejected(load: Any) -> None:
+def test_a_text_that_is_no_transcript_is_rejected(mapped: Any) -> None:
     mapping = MARKS + "\ncandidates: {g: {transcript: chosen}}\nverdict: {good: g}"
-    _, report = load(mapping, {"chosen": "no marks"}, {"chosen": f"{HUMAN}q{ASSISTANT}yes"})
+    _, report = mapped(mapping, {"chosen": "no marks"}, {"chosen": f"{HUMAN}q{ASSISTANT}yes"})
     assert report.total.rejected == {"no_transcript": 1}
 
 
-def test_records_that_where_leaves_out_have_no_verdict(load: Any) -> None:
+def test_records_that_where_leaves_out_have_no_verdict(mapped: Any) -> None:
     mapping = "where: {kind: answer}\n" + PAIR + "verdict: {good: a, bad: b}"
-    samples, report = load(mapping, {**ROW, "kind": "answer"}, {**ROW, "kind": "comment"})
+    samples, report = mapped(mapping, {**ROW, "kind": "answer"}, {**ROW, "kind": "comment"})
     assert len(samples) == 2
     assert report.total.without_verdict == {"not_selected": 1}
 
 
-def test_a_missing_number_counts_for_nothing(load: Any) -> None:
+def test_a_missing_number_counts_for_nothing(mapped: Any) -> None:
     mapping = "prompt: q\ncandidates: {c: a}\nverdict: {rating: 'label[1]', missing: [-100.0], good: 3, bad: 1}"
     rows = [{"q": "q", "a": str(value), "label": [0, value]} for value in (-100, 3, 1, 2, None)]
-    samples, report = load(mapping, *rows)
+    samples, report = mapped(mapping, *rows)
     assert told(samples) == [("q", "3", "good"), ("q", "1", "bad")]
     assert report.total.without_verdict == {"null_verdict": 2, "neutral": 1}
 
 
-def test_a_low_rating_may_be_the_good_one(load: Any) -> None:
+def test_a_low_rating_may_be_the_good_one(mapped: Any) -> None:
     mapping = "prompt: q\ncandidates: {c: a}\nverdict: {rating: r, good: 1, bad: 3}"
-    samples, _ = load(mapping, *({"q": "q", "a": str(value), "r": value} for value in (1, 2, 3)))
+    samples, _ = mapped(mapping, *({"q": "q", "a": str(value), "r": value} for value in (1, 2, 3)))
     assert told(samples) == [("q", "1", "good"), ("q", "3", "bad")]
 
 
-def test_an_unknown_label_costs_its_record_and_is_summed_up(load: Any) -> None:
+def test_an_unknown_label_costs_its_record_and_is_summed_up(mapped: Any) -> None:
     mapping = "prompt: q\ncandidates: {c: a}\nverdict: {label: l, good: [up], bad: [down]}"
     rows = [{"q": "q", "a": "1", "l": "up"}, {"q": "q", "a": "2", "l": "sideways"}, {"q": "q", "a": "3", "l": None}]
-    samples, report = load(mapping, *rows)
+    samples, report = mapped(mapping, *rows)
     assert told(samples) == [("q", "1", "good")]
     assert report.total.rejected == {"label_unrecognised": 1}
     assert [(one.field, one.value, one.records, one.first_line) for one in report.total.unknowns()] == [
@@ -482,15 +457,15 @@ def test_an_unknown_label_costs_its_record_and_is_summed_up(load: Any) -> None:
         ("halves", {"a": "good", "b": "good", "c": "bad", "d": "bad"}),
     ],
 )
-def test_which_ranks_count(pick: str, labels: dict[str, str], load: Any) -> None:
+def test_which_ranks_count(pick: str, labels: dict[str, str], mapped: Any) -> None:
     mapping = (
         f"prompt: q\ncandidates: {{each: list, text: '.'}}\nverdict: {{rank: position, best: low, pick: {pick}}}"
     )
-    samples, _ = load(mapping, {"q": "q", "list": ["a", "b", "c", "d"]})
+    samples, _ = mapped(mapping, {"q": "q", "list": ["a", "b", "c", "d"]})
     assert {one["response"]: one["label"] for one in samples} == labels
 
 
-def test_nodes_without_a_pick_are_all_read(load: Any) -> None:
+def test_nodes_without_a_pick_are_all_read(mapped: Any) -> None:
     mapping = "tree: {nodes: nodes, id: id, parent: up}\nverdict: {label: ok, good: [true], bad: [false]}"
     nodes = [
         {"id": 1, "up": None, "role": "user", "content": "q"},
@@ -499,16 +474,16 @@ def test_nodes_without_a_pick_are_all_read(load: Any) -> None:
         {"id": 4, "up": 3, "role": "user", "content": "r"},
         {"id": 5, "up": 4, "role": "assistant", "content": "better", "ok": True},
     ]
-    samples, _ = load(mapping, {"nodes": nodes})
+    samples, _ = mapped(mapping, {"nodes": nodes})
     assert told(samples) == [*GOOD_BAD, ("r", "better", "good")]
     assert [turn["content"] for turn in samples[2]["conversation"]] == ["q", "no", "r"]
 
 
-def test_nodes_in_a_circle_are_a_reject(load: Any) -> None:
+def test_nodes_in_a_circle_are_a_reject(mapped: Any) -> None:
     mapping = "tree: {nodes: nodes, parent: up, pick: id}\nverdict: {label: ok, good: [1], bad: [0]}"
     circle = {"a": {"up": "b", "role": "user", "content": "q"}, "b": {"up": "a", "role": "assistant", "content": "x"}}
     sound = {"a": {"up": None, "role": "user", "content": "q"}, "b": {"up": "a", "role": "assistant", "content": "x"}}
-    _, report = load(mapping, {"nodes": circle, "id": "b", "ok": 1}, {"nodes": sound, "id": "b", "ok": 1})
+    _, report = mapped(mapping, {"nodes": circle, "id": "b", "ok": 1}, {"nodes": sound, "id": "b", "ok": 1})
     assert report.total.rejected == {"wrong_type": 1}
 
 
@@ -534,6 +509,6 @@ def test_nodes_in_a_circle_are_a_reject(load: Any) -> None:
         ("prompt: q\nchat: {roles: {robot: [r]}}\ncandidates: {a: a}\nverdict: {good: a}", "'robot' is no role"),
     ],
 )
-def test_a_mapping_that_cannot_be_meant_says_so(mapping: str, message: str, load: Any) -> None:
+def test_a_mapping_that_cannot_be_meant_says_so(mapping: str, message: str, mapped: Any) -> None:
     with pytest.raises(ConfigError, match=message):
-        load(mapping, ROW)
+        mapped(mapping, ROW)
