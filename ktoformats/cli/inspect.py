@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import click
 
-from ktoformats.cli import output
+from ktoformats.cli import output, proposal
 from ktoformats.cli.samples import sample_table
 from ktoformats.cli.shared import (
     config_option,
@@ -35,7 +36,6 @@ from ktoformats.train.rows import to_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ktoformats.config.models import KTODataConfig
     from ktoformats.convert.assemble import Assembly
@@ -65,6 +65,17 @@ class _Found(NamedTuple):
 @click.option(
     "--samples", "count", type=click.IntRange(0, 100), default=3, show_default=True, help="Samples to show."
 )
+@click.option("--good", multiple=True, metavar="TEXT", help="An answer in SOURCE that is good; with --bad.")
+@click.option(
+    "--bad", multiple=True, metavar="TEXT", help="An answer in SOURCE that is bad: a mapping is found by them."
+)
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(path_type=Path),
+    help="Write the mapping that is proposed to this file, for --mapping.",
+)
 @json_option
 def command(
     sources: tuple[str, ...],
@@ -75,23 +86,34 @@ def command(
     settings: tuple[str, ...],
     *,
     count: int,
+    good: tuple[str, ...],
+    bad: tuple[str, ...],
+    target: Path | None,
     as_json: bool,
 ) -> None:
     """Look at SOURCE: what shapes its records have, who reads them and why, and the first samples.
 
-    Every installed format is asked, also those a conversion would not use. Nothing is written.
+    Every installed format is asked, also those a conversion would not use. For a file that nothing reads a draft of
+    a mapping is printed, with the questions it leaves open. With an answer that is known to be good and one that is
+    known to be bad (whole, or twenty characters or more of its beginning) the mapping is found that makes them so.
+    Nothing is written, but for the mapping with -o.
 
     \b
     Example:
       ktoformats inspect feedback.jsonl --samples 5
+      ktoformats inspect votes.jsonl --good 'Seven minutes.' --bad 'Ask a cook.' -o votes.yaml
     """  # noqa: D301 - \b keeps click from joining the lines
     config = data_config(config_file, formats, settings, mapping_file, preset)
     registry = Registry()
     found = find_sources(list(sources))
+    if good or bad:
+        _propose(found, good, bad, registry, target, as_json=as_json)
+        return
     shapes, unreadable = _shapes(found)
     described = [_describe(found, config, registry) for found in shapes]
     values = _verdict_values(found, config, registry)
     samples, first_rejects = _first_samples(found, config, registry, count)
+    draft = _draft(found, described, registry) if "formats" not in config.model_fields_set else None
     result = {
         "sources": [one.name for one in found],
         "records_looked_at": sum(one.records for one in shapes) + sum(unreadable.values()),
@@ -100,11 +122,50 @@ def command(
         "verdicts": values,
         "samples": samples,
         "rejects": first_rejects,
+        "draft": draft,
     }
     if as_json:
         output.print_json(result)
     else:
         _show(result)
+    if target is not None:
+        if draft is None or draft["mapping"] is None:
+            raise ConfigError("there is no draft to write: the configured formats read the records, or nothing could")
+        proposal.write(draft, target)
+
+
+def _propose(
+    sources: list[Source],
+    good: tuple[str, ...],
+    bad: tuple[str, ...],
+    registry: Registry,
+    target: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    found = proposal.from_answers(sources, good, bad, registry)
+    if as_json:
+        output.print_json(found)
+    else:
+        proposal.show_answers(found)
+    if target is not None:
+        proposal.write(found, target)
+
+
+def _draft(sources: list[Source], described: list[dict[str, Any]], registry: Registry) -> dict[str, Any] | None:
+    """A draft for the records that have the most frequent of the shapes that nothing reads."""
+    unread = next((one for one in described if one["detected"] is None), None)
+    if unread is None:
+        return None
+    records = []
+    for _, _, raw in _records(sources):
+        try:
+            record = parse(raw)
+        except RecordError:
+            continue
+        if type(record) is dict and unread["columns"].keys() <= record.keys():
+            records.append(record)
+    return proposal.from_shape(records, registry)
 
 
 def _records(sources: list[Source]) -> Iterator[tuple[str, int, bytes]]:
@@ -321,6 +382,8 @@ def _show(result: dict[str, Any]) -> None:
         output.warn(f"{count} records cannot be read: {reason}")
     for number, shape in enumerate(result["shapes"][:_VALUES], start=1):
         _show_shape(number, shape)
+    if result["draft"]:
+        proposal.show_draft(result["draft"])
     for verdict in result["verdicts"]:
         _show_verdicts(verdict)
     if result["samples"]:
