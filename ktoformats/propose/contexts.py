@@ -57,7 +57,7 @@ def prompt_of(records: Sequence[Any], used: Iterable[Place], *, shared: Place | 
     asked = (_candidate(some, place) for place in _places(some))
     found = [one for one in asked if one is not None and one[1][0] not in taken]
     if turns := _parallel(some):
-        found.append((-1, turns["place"], {"prompt": {"turns": turns["turns"]}}))
+        found.append((-2, turns["place"], {"prompt": {"turns": turns["turns"]}}))
     if not found:
         return Prompt(system)
     found.sort(key=lambda one: (one[0], len(one[1])))
@@ -67,7 +67,7 @@ def prompt_of(records: Sequence[Any], used: Iterable[Place], *, shared: Place | 
         options = {"prompt": {"template": f"{{{path_of(place)}}}\n{{{path_of(twin)}}}"}}
         found = [one for one in found if one[1] != twin]
     options = {**options, **_history_of(some, options), **system}
-    equals = [path_of(one[1]) for one in found[1:] if rank >= len(_NAMES) or one[0] <= rank]
+    equals = [path_of(one[1]) for one in found[1:] if rank >= len(_NAMES) or 0 <= one[0] < len(_NAMES)]
     return Prompt(options, tuple(equals))
 
 
@@ -88,7 +88,11 @@ def _candidate(records: Sequence[Any], place: Place) -> tuple[int, Place, dict[s
         if all(marks_in(value) for value in values):
             options = {"prompt": {"transcript": path_of(place)}, "marks": marks_in(values[0])}
     elif sum(roles_in(value)[-1:] == ["user"] for value in values) >= _MOSTLY * len(values):
-        options = {"prompt": {"messages": path_of(place)}}
+        return (
+            -1,
+            place,
+            {"prompt": {"messages": path_of(place)}},
+        )  # few lists end in a user's turn for another reason
     else:
         return None
     words = tokens(last_name(place)) + [word for step in place[:-1] for word in tokens(str(step))]

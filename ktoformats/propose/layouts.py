@@ -310,7 +310,8 @@ def _each(records: Sequence[Any], good: Seat, bad: Seat) -> Layout:
         return value if type(value) is list else []
 
     columns = [one for one in columns_of(records, told, items) if one.path != good.form.get("text")]
-    columns += beside(records, told, items)
+    parallel = beside(records, told, items)
+    columns += parallel
     readings = [*verdicts.judged(columns), *verdicts.ranked(columns)]
     readings += verdicts.averaged(_starred(records, told, items))
     places: list[list[Any]] = [list(range(len(items(number)))) for number in range(len(records))]
@@ -320,7 +321,10 @@ def _each(records: Sequence[Any], good: Seat, bad: Seat) -> Layout:
     if len(items(bad.record)) == _TWO:
         winners.append(((bad.record,), 1 - bad.number))
     beside_it = columns_of(records, winners, lambda number: [records[number]], without=good.column)
-    readings += verdicts.won([one for one in beside_it if _is_free(one, options)], ())
+    lists = tuple(one.path.removeprefix("$.").replace("[#]", "[") for one in parallel)  # each of them is one answer's
+    readings += verdicts.won(
+        [one for one in beside_it if _is_free(one, options) and not one.path.startswith(lists)], ()
+    )
     return Layout(options, readings, context.questions)
 
 
