@@ -21,15 +21,16 @@ _HOMES = {
         "Form",
         "Group",
     ),
+    "ktoformats.blocks.cells": ("number_in",),
     "ktoformats.blocks.chat": ("Chat", "Marks"),
     "ktoformats.blocks.context": ("ContextReader", "Prompt"),
-    "ktoformats.blocks.path": ("Scope", "read_path"),
+    "ktoformats.blocks.path": ("MISSING", "Scope", "read_path", "replaced"),
     "ktoformats.blocks.policies": ("VerdictPolicy", "lost", "refuse_damage", "settle"),
     "ktoformats.blocks.rows": ("JoinRows", "in_rows", "pooled", "reader"),
     "ktoformats.blocks.signature": ("Signature",),
     "ktoformats.blocks.spec": ("PathText",),
     "ktoformats.blocks.tree": ("Tree", "TreeReader", "matches"),
-    "ktoformats.blocks.verdict": ("Fixed", "Label", "Verdict", "Winner"),
+    "ktoformats.blocks.verdict": ("Fixed", "Label", "Rank", "Rating", "Verdict", "Winner"),
     "ktoformats.errors": (
         "AmbiguousFormatError",
         "ConfigError",
@@ -77,10 +78,10 @@ _HOMES = {
     ),
     "ktoformats.plugin.lexicon": ("label_key", "normalize_label", "read_grade", "read_score"),
     "ktoformats.plugin.registry": ("Registry",),
-    "ktoformats.plugin.row": ("Columns", "Row", "items_of", "null_field", "wrong_type"),
+    "ktoformats.plugin.row": ("Columns", "Row", "items_of", "null_field", "or_error", "wrong_type"),
     "ktoformats.plugin.scale": ("Reading", "Scale", "scale_of"),
     "ktoformats.plugin.spec": ("hookimpl",),
-    "ktoformats.plugin.turns": ("answer_of", "as_json", "context_of", "read_messages"),
+    "ktoformats.plugin.turns": ("Dialogue", "answer_at", "answer_of", "as_json", "context_of", "read_messages"),
     "ktoformats.config.models": ("KTOConfig", "KTODataConfig", "KTOSpecificConfig"),
     "ktoformats.loader": ("KTODataLoader", "PreferenceDataLoader"),
     "ktoformats.store.report": ("Report", "loss_weights"),
@@ -125,6 +126,9 @@ if TYPE_CHECKING:
     from ktoformats.blocks.candidates import (
         Group as Group,
     )
+    from ktoformats.blocks.cells import (
+        number_in as number_in,
+    )
     from ktoformats.blocks.chat import (
         Chat as Chat,
     )
@@ -138,10 +142,16 @@ if TYPE_CHECKING:
         Prompt as Prompt,
     )
     from ktoformats.blocks.path import (
+        MISSING as MISSING,
+    )
+    from ktoformats.blocks.path import (
         Scope as Scope,
     )
     from ktoformats.blocks.path import (
         read_path as read_path,
+    )
+    from ktoformats.blocks.path import (
+        replaced as replaced,
     )
     from ktoformats.blocks.policies import (
         VerdictPolicy as VerdictPolicy,
@@ -187,6 +197,12 @@ if TYPE_CHECKING:
     )
     from ktoformats.blocks.verdict import (
         Label as Label,
+    )
+    from ktoformats.blocks.verdict import (
+        Rank as Rank,
+    )
+    from ktoformats.blocks.verdict import (
+        Rating as Rating,
     )
     from ktoformats.blocks.verdict import (
         Verdict as Verdict,
@@ -357,6 +373,9 @@ if TYPE_CHECKING:
         null_field as null_field,
     )
     from ktoformats.plugin.row import (
+        or_error as or_error,
+    )
+    from ktoformats.plugin.row import (
         wrong_type as wrong_type,
     )
     from ktoformats.plugin.scale import (
@@ -370,6 +389,12 @@ if TYPE_CHECKING:
     )
     from ktoformats.plugin.spec import (
         hookimpl as hookimpl,
+    )
+    from ktoformats.plugin.turns import (
+        Dialogue as Dialogue,
+    )
+    from ktoformats.plugin.turns import (
+        answer_at as answer_at,
     )
     from ktoformats.plugin.turns import (
         answer_of as answer_of,

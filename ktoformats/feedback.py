@@ -111,6 +111,8 @@ class Ranked(NamedTuple):
     """`best_worst`, `best_rest` or `halves`, where the format knows better than the configuration."""
     scores: bool = False
     """The ranks are any numbers, equal ones tie; else they must be a permutation of 0..n-1 or 1..n."""
+    min_gap: float | None = None
+    """With `scores`: the least gap between best and worst, where the format knows better than the configuration."""
 
 
 class Unjudged(NamedTuple):
@@ -266,6 +268,7 @@ REASONS: Final[dict[str, str]] = {
     "negated": "A negated word was read as the opposite grade.",
     "coded": "A number and a word stood in one cell and agreed.",
     "template_token": "The prompt or the response holds a token of a chat template, such as `[INST]`.",
+    "absent_path": "A mapping's history, system, tools or verdict names nothing in the record; all of them: a typo?",
     "quality_undefined": "No part of the quality score could be measured; 0.5 stands in.",
 }
 """What each reason code means. Plugins may add codes of their own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Final, Literal
 
+import orjson
 from pydantic import Field, model_validator
 
 from ktoformats.blocks.path import MISSING, same
@@ -34,6 +35,11 @@ def number_in(cell: Any) -> float | None:
         except ValueError:
             return None
     return float(cell) if type(cell) in _NUMBERS and math.isfinite(cell) else None
+
+
+def _listed(values: tuple[Any, ...]) -> str:
+    """Values as YAML would have them."""
+    return orjson.dumps(list(values), default=str).decode()
 
 
 class _ByIdentity(Labels):
@@ -66,7 +72,9 @@ class MappedLabels(_ByIdentity):
             return Reading(BAD, 0.0, 0.0, _NAME)
         if cell is None or cell is MISSING or is_in(cell, self.skip):
             return None
-        raise self._unrecognised(cell, f"good {list(self.good)}, bad {list(self.bad)}, skip {list(self.skip)}")
+        raise self._unrecognised(
+            cell, f"good {_listed(self.good)}, bad {_listed(self.bad)}, skip {_listed(self.skip)}"
+        )
 
 
 class Threshold(_ByIdentity):
@@ -94,7 +102,7 @@ class Threshold(_ByIdentity):
         for one, weight in zip(cells, weights, strict=True):
             if not (one is None or one is MISSING or is_in(one, self.missing)):
                 if (number := number_in(one)) is None:
-                    raise self._unrecognised(cell, f"a number; missing are {list(self.missing)}")
+                    raise self._unrecognised(cell, f"a number; missing are {_listed(self.missing)}")
                 known.append((number, weight))
         if not known:
             return None

@@ -65,6 +65,11 @@ class Path(NamedTuple):
         """The record's own column that it starts in, or empty."""
         return self.steps[0].key if self.steps and self.steps[0].kind == "name" else ""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is made of names alone."""
+        return bool(self.steps) and not self.from_record and all(step.kind == "name" for step in self.steps)
+
     def read(self, scope: Scope) -> Any:
         """The value, the list of all values for a path of many, or `MISSING`.
 
@@ -119,6 +124,18 @@ def _found(value: Any, step: _Step, scope: Scope) -> list[Any]:
         return [one for one in items if type(one) is dict and same(one.get(step.key, MISSING), step.value)]
     found = Path("[#]", (step,), from_record=False, many=False)._one(value, scope)  # noqa: SLF001 - our own
     return [] if found is MISSING else [found]
+
+
+def replaced(record: Any, text: str, value: Any) -> Any:
+    """A record with another value at a path of names; what is on the way is copied, the rest shared."""
+    names = [step.key for step in read_path(text).steps]
+    copy = dict(record)
+    inner = copy
+    for name in names[:-1]:
+        inner[name] = dict(inner[name])
+        inner = inner[name]
+    inner[names[-1]] = value
+    return copy
 
 
 def same(one: Any, other: Any) -> bool:

@@ -107,11 +107,16 @@ def refuse_damage(group: Group, policy: VerdictPolicy) -> Group:
     return group._replace(candidates=checked)
 
 
+def is_blank_answer(answer: str | Response | RecordError) -> bool:
+    """Whether an answer can be read and says nothing, not even by a tool call."""
+    if isinstance(answer, Response):
+        return is_blank(answer.text) and not answer.tool_calls
+    return isinstance(answer, str) and is_blank(answer)
+
+
 def _refuse_blank(group: Group) -> None:
     for one in group.candidates:
-        text = one.answer.text if isinstance(one.answer, Response) else one.answer
-        calls = isinstance(one.answer, Response) and one.answer.tool_calls
-        if isinstance(text, str) and is_blank(text) and not calls:
+        if is_blank_answer(one.answer):
             error = RecordError("empty_response", "the answer is empty, and `empty: error` is set", field=one.name)
             error.row = one.row
             raise error

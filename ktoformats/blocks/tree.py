@@ -59,13 +59,17 @@ class Tree(Spec):
 
 
 def matches(where: Where, scope: Scope) -> bool:
-    """Whether every path of a condition holds its value."""
-    return all(same(path(key).read(scope), value) for key, value in where.items())
+    """Whether every path of a condition holds its value, or one of its list of values."""
+    return all(_holds(path(key).read(scope), value) for key, value in where.items())
 
 
 def any_matches(where: Where, scope: Scope) -> bool:
-    """Whether any path of a condition holds its value."""
-    return any(same(path(key).read(scope), value) for key, value in where.items())
+    """Whether any path of a condition holds its value, or one of its list of values."""
+    return any(_holds(path(key).read(scope), value) for key, value in where.items())
+
+
+def _holds(found: Any, wanted: Any) -> bool:
+    return any(same(found, one) for one in (wanted if type(wanted) is list else [wanted]))
 
 
 class TreeReader:
@@ -97,11 +101,12 @@ class TreeReader:
             yield self._picked(nodes, required(path(spec.pick).read(scope), spec.pick), scope)
             return
         below: dict[Any, list[dict[str, Any]]] = {}
+        key_of = {id(node): key for key, node in nodes.items()}  # an object of nodes may hold their ids as keys alone
         for node in nodes.values():
-            parent = _read(node, spec.parent)
+            parent = _above(node, spec.parent)
             below.setdefault(parent if parent in nodes else None, []).append(node)
         for root in below.get(None, []):
-            yield from self._walk(root, lambda node: below.get(_read(node, spec.id), []), scope)
+            yield from self._walk(root, lambda node: below.get(key_of[id(node)], []), scope)
 
     def read_rows(self, rows: list[Any]) -> Iterator[Group | RecordError]:
         """The same where each row is a node; an answer whose way up is broken is an error with its row."""

@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from ktoformats.blocks.cells import FIXED, Combine, MappedLabels, Threshold, is_in, number_in
 from ktoformats.blocks.path import MISSING, Scope, same
-from ktoformats.blocks.policies import lost
+from ktoformats.blocks.policies import is_blank_answer, lost
 from ktoformats.blocks.spec import PathText, Spec, path
 from ktoformats.errors import KTOLabelError, RecordError
 from ktoformats.feedback import BAD, GOOD, Judged, Pair, Ranked, Unjudged
@@ -61,7 +61,8 @@ class Fixed(Spec):
         """A pair, or each answer by itself where a side has several or none."""
         sides = {label: [one for one in group.candidates if one.name == name] for label, name in self._sides()}
         if self.need_both and not all(_present(side) for side in sides.values()):
-            yield Unjudged("single_candidate")
+            damaged = [fact for side in sides.values() for one in side if (fact := _damage(one)) is not None]
+            yield from damaged or [Unjudged("single_candidate")]
             return
         if len(sides) == 2 and all(len(side) == 1 for side in sides.values()):  # noqa: PLR2004 - a pair
             [good], [bad] = sides[GOOD], sides[BAD]
@@ -79,7 +80,16 @@ _SIDE_TYPES: Final = {GOOD: "pairwise_positive", BAD: "pairwise_negative"}
 
 
 def _present(side: list[Candidate]) -> bool:
-    return any(not one.is_absent for one in side)
+    return any(not one.is_absent and _damage(one) is None for one in side)
+
+
+def _damage(one: Candidate) -> Fact | None:
+    """The fact of an answer that stands there and cannot be used."""
+    if isinstance(one.answer, RecordError):
+        return None if one.is_absent else lost(one.answer, one.row)
+    if is_blank_answer(one.answer):
+        return lost(RecordError("empty_response", "the answer is empty", field=one.name), one.row)
+    return None
 
 
 def _gap(scores: dict[str, str], good: str, bad: str, scope: Scope) -> float | None:
@@ -99,8 +109,8 @@ def pair(group: Group, good: Candidate, bad: Candidate, gap: float | None, polic
 class Label(Spec):
     """Each answer has a label of its own, or several that have to agree."""
 
-    label: PathText | tuple[PathText, ...]
-    """A path, or the paths of several annotators."""
+    label: PathText | tuple[PathText, ...] | dict[str, PathText]
+    """A path, the paths of several annotators, or candidate to path where each has a column of its own."""
     good: tuple[Any, ...] = ()
     """The values that mean good."""
     bad: tuple[Any, ...] = ()
@@ -121,10 +131,14 @@ class Label(Spec):
             raise ValueError(f"{twice[0]!r} is both good and bad")
         return self
 
+    def names(self) -> list[str]:
+        """The candidates it names."""
+        return list(self.label) if isinstance(self.label, dict) else []
+
     @property
     def field(self) -> str:
         """What errors call it."""
-        return self.label if isinstance(self.label, str) else self.label[0]
+        return _first_path(self.label)
 
     @cached_property
     def labels(self) -> Labels | str:
@@ -133,17 +147,17 @@ class Label(Spec):
 
     def facts(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
         """A judgement for each answer."""
-        paths = [self.label] if isinstance(self.label, str) else list(self.label)
         for one in group.candidates:
+            paths = _paths_of(self.label, one)
             cells = [cell for each in (one, *one.others) for cell in _cells(paths, each.scope)]
-            yield from _judged_by(cells, one, group.context, self.field, self.labels, self.agree)
+            yield from _judged_by(cells, one, group.context, paths[0], self.labels, self.agree)
 
 
 class Rating(Spec):
     """Each answer has a number of its own, or several."""
 
-    rating: PathText | tuple[PathText, ...]
-    """A path, or several."""
+    rating: PathText | tuple[PathText, ...] | dict[str, PathText]
+    """A path, several, or candidate to path where each has a column of its own."""
     combine: Combine = "mean"
     """Several numbers of one answer: their mean, the least, the greatest, or a list with the weight of each path."""
     good: float
@@ -158,16 +172,20 @@ class Rating(Spec):
     @model_validator(mode="after")
     def _is_sound(self) -> Rating:
         _ = self.labels
-        paths = (self.rating,) if isinstance(self.rating, str) else self.rating
+        paths = (self.field,) if isinstance(self.rating, str | dict) else self.rating
         fixed = len(paths) > 1 or not path(paths[0]).many  # how many numbers one path of many finds, records tell
         if isinstance(self.combine, tuple) and fixed and len(self.combine) != len(paths):
             raise ValueError(f"combine: {len(self.combine)} weights for {len(paths)} paths")
         return self
 
+    def names(self) -> list[str]:
+        """The candidates it names."""
+        return list(self.rating) if isinstance(self.rating, dict) else []
+
     @property
     def field(self) -> str:
         """What errors call it."""
-        return self.rating if isinstance(self.rating, str) else self.rating[0]
+        return _first_path(self.rating)
 
     @cached_property
     def labels(self) -> Threshold:
@@ -181,12 +199,27 @@ class Rating(Spec):
     def facts(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
         """A judgement for each answer."""
         labels = self.labels if policy.middle == "drop" else self._nearest
-        paths = [self.rating] if isinstance(self.rating, str) else list(self.rating)
         for one in group.candidates:
+            paths = _paths_of(self.rating, one)
             cells = [cell for each in (one, *one.others) for cell in _cells(paths, each.scope)]
             if self.agree == "mean":
                 cells = [cells] if len(cells) > 1 else cells
-            yield from _judged_by(cells, one, group.context, self.field, labels, self.agree)
+            yield from _judged_by(cells, one, group.context, paths[0], labels, self.agree)
+
+
+_Paths = str | tuple[str, ...] | dict[str, str]
+"""One column, the columns of several annotators, or one for each candidate."""
+
+
+def _first_path(paths: _Paths) -> str:
+    return paths if isinstance(paths, str) else next(iter(paths.values() if isinstance(paths, dict) else paths))
+
+
+def _paths_of(paths: _Paths, one: Candidate) -> list[str]:
+    """Where the verdicts of a candidate stand."""
+    if isinstance(paths, dict):
+        return [paths[one.name]]
+    return [paths] if isinstance(paths, str) else list(paths)
 
 
 def _cells(paths: list[str], scope: Scope) -> list[Any]:
@@ -226,10 +259,21 @@ class Rank(Spec):
 
     rank: PathText | dict[str, PathText]
     """A path from the candidate, `position` (its place in the list), or candidate to path."""
-    best: Literal["low", "high"] = "low"
+    best: Literal["low", "high"] | None = None
+    """Which end is the best. Nobody can guess it; of `position` alone it is `low`, for lists begin with the best."""
     """Whether the low or the high ranks are the better ones."""
     pick: Literal["", "best_worst", "best_rest", "halves"] = ""
     """Which of them are good and bad; empty takes the configuration's `ranking_strategy`."""
+
+    @model_validator(mode="after")
+    def _says_which_end(self) -> Rank:
+        if self.best is None and self.rank != "position":
+            raise ValueError("best: low or high? Which way numbers run, no file says")
+        return self
+
+    def names(self) -> list[str]:
+        """The candidates it names."""
+        return list(self.rank) if isinstance(self.rank, dict) else []
 
     @property
     def field(self) -> str:
@@ -243,8 +287,13 @@ class Rank(Spec):
         if not known:
             yield Unjudged("null_verdict")
             return
-        answers, ranks = [one.answer for one, _ in known], [rank for _, rank in known]
-        yield Ranked(group.context, tuple(answers), tuple(ranks), self.best, self.field, self.pick, scores=True)
+        numbers = {number_in(rank) for _, rank in known}
+        if policy.tie != "drop" and len(known) > 1 and len(numbers) == 1 and None not in numbers:
+            yield from undecided(TIE, group._replace(candidates=[one for one, _ in known]), policy)
+            return
+        answers, ranks = tuple(one.answer for one, _ in known), tuple(rank for _, rank in known)
+        best = self.best or "low"
+        yield Ranked(group.context, answers, ranks, best, self.field, self.pick, scores=True, min_gap=policy.min_gap)
 
     def _rank_of(self, one: Candidate, place: int) -> Any:
         if self.rank == "position":
@@ -296,6 +345,8 @@ class Winner(Spec):
 
     @model_validator(mode="after")
     def _says_how(self) -> Winner:
+        if other := sorted({"label", "rating", "rank", "good", "bad"} & set(self.outcomes)):
+            raise ValueError(f"winner and {other[0]}: expected exactly one kind of verdict")
         ways = [self.index is not None, self.cut is not None, bool(self.outcomes), isinstance(self.winner, dict)]
         if sum(ways) != 1:
             raise ValueError("expected index, or cut with below and above, or values for each candidate, or columns")
@@ -329,7 +380,7 @@ class Winner(Spec):
         if outcome is None:
             yield Unjudged("null_verdict")
         elif outcome in (TIE, BOTH_BAD):
-            yield from _undecided(outcome, group, policy)
+            yield from undecided(outcome, group, policy)
         elif outcome in ("disagreement", "unmapped"):
             yield Unjudged(outcome)
         else:
@@ -419,7 +470,8 @@ def _agreed(votes: list[str | None], agree: str) -> str | None:
     return outcome if enough else "disagreement"
 
 
-def _undecided(outcome: str, group: Group, policy: VerdictPolicy) -> Iterator[Fact]:
+def undecided(outcome: str, group: Group, policy: VerdictPolicy) -> Iterator[Fact]:
+    """What the policy makes of answers that are equal, or bad together."""
     choice = policy.tie if outcome == TIE else {"keep": "both_bad"}.get(policy.both_bad, policy.both_bad)
     if choice == "drop":
         yield Unjudged(outcome)

@@ -50,7 +50,7 @@ class _Lazy(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from ktoformats.plugin.registry import suggest
+            from ktoformats.plugin.faults import suggest
 
             raise click.UsageError(error.message.rstrip(".") + suggest(args[0], _COMMANDS), ctx) from error
 

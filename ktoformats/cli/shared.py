@@ -83,7 +83,9 @@ def data_config(
         plain["formats"] = list(formats)
     if mapping_file is not None:
         mapping = read_yaml(mapping_file)
-        plain["formats"] = [{_MAPPING: mapping.get(_MAPPING, mapping)}]
+        options = mapping.get(_MAPPING, mapping)
+        plain["formats"] = [{_MAPPING: options}]
+        _check(mapping_file, options)
     if preset:
         plain["formats"] = [{load_preset(Registry(), preset).format: {OPTION: preset}}]
     for setting in settings:
@@ -92,6 +94,15 @@ def data_config(
             raise ConfigError(f"--set {setting}: expected KEY=VALUE")
         _assign(plain, key.strip(), parse_yaml(text, f"--set {key}"))
     return KTODataConfig(**plain)
+
+
+def _check(path: Path, options: Any) -> None:
+    """Make the mapping once, so that what is wrong with it is told with its file."""
+    if isinstance(options, dict) and OPTION not in options:
+        try:
+            Registry().make("format", _MAPPING, options, {})
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
 
 
 def _assign(plain: dict[str, Any], key: str, value: Any) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ktoformats.config.files import read_yaml
 from ktoformats.errors import ConfigError
-from ktoformats.plugin.registry import suggest
+from ktoformats.plugin.faults import sentence
 from ktoformats.plugin.row import Columns
 from ktoformats.plugin.scale import Scale
 
@@ -40,10 +40,10 @@ class Section(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError(faults=explain(error, type(self))) from error
+            raise ConfigError(faults=explain(error, type(self), values)) from error
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
+def explain(error: ValidationError, model: type[BaseModel], values: dict[str, Any]) -> tuple[str, ...]:
     """All faults of a configuration, a sentence each: key, what was seen, what was expected."""
     lines: list[str] = []
     for fault in error.errors():
@@ -52,12 +52,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
         if isinstance(inner, ConfigError):  # a section inside this one
             lines += [f"{where}.{line}" for line in inner.faults]
             continue
-        if fault["type"] == "extra_forbidden":
-            known = _fields_at(model, fault["loc"][:-1])
-            lines.append(f"{where}: unknown key{suggest(str(fault['loc'][-1]), known)}")
-        else:
-            seen = repr(fault["input"])
-            lines.append(f"{where}: {_plain(fault['msg'])}, got {seen[:80]}")
+        lines.append(sentence(fault, values, _fields_at(model, fault["loc"][:-1]), limit=80))
     return tuple(lines)
 
 

@@ -92,10 +92,10 @@ class Detector:
             RecordError: None does; the message names the keys, who was asked and why each declined.
             AmbiguousFormatError: Two do equally well.
         """
+        if len(self._formats) == 1 and (type(record) is dict or self._formats[0].format.any_value):
+            return self._formats[0]
         if type(record) is not dict:
             raise RecordError("not_an_object", f"expected a JSON object, got {_KINDS.get(type(record), 'a value')}")
-        if len(self._formats) == 1:
-            return self._formats[0]
         key = shape_key(record)
         found = self._memo.get(key)
         if found is None:

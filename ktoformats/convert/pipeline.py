@@ -176,8 +176,8 @@ class Pipeline:
             account.used += 1
             account.formats[format_name] += 1
             account.samples += len(outcome.candidates)
-            if outcome.lost:
-                account.candidates_lost.update([error.reason for error in outcome.lost])
+            for error in outcome.lost:
+                run.lose(account, error, line)
             if outcome.unjudged:
                 account.candidates_unjudged.update(outcome.unjudged)
             for candidate in outcome.candidates:

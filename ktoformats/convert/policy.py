@@ -308,9 +308,10 @@ def _ranked(fact: Ranked, policy: Policy, labels: LabelReader, outcome: Outcome)
     if len({place for place, _ in order}) == 1:
         outcome.unjudged.append("tie")
         return
-    if fact.scores and policy.min_gap is not None:
+    least = policy.min_gap if fact.min_gap is None else fact.min_gap
+    if fact.scores and least is not None:
         best, worst = (_score(fact.ranks[order[end][1]], fact.field) for end in (0, -1))
-        if _is_small(best - worst, policy.min_gap):
+        if _is_small(best - worst, least):
             outcome.unjudged.append("small_gap")
             return
     answers = [(place, _side(fact.context, fact.responses[index], policy, outcome), index) for place, index in order]
@@ -373,13 +374,12 @@ def _places_of_scores(scores: list[float], best: str) -> _Places:
 
 def _score(value: Any, field: str) -> float:
     """A finite number, also one that is written as a text; True is none."""
-    if type(value) is str:
-        try:
-            value = float(value)
-        except ValueError:
-            value = None
-    if type(value) in (int, float) and math.isfinite(value):
-        return float(value)
+    try:
+        number = float(value) if type(value) in (int, float, str) else math.nan
+    except ValueError:
+        number = math.nan
+    if math.isfinite(number):
+        return number
     raise RecordError("bad_ranking", f"{value!r:.40} is no score to rank by", field=field)
 
 

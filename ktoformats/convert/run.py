@@ -47,9 +47,18 @@ class Run:
         source = source or self.source
         account = self.account_of(source)
         account.rejected[error.reason] += 1
-        if isinstance(error, KTOLabelError) and error.reason in _UNREAD:
-            account.note_unknown(error.field, error.seen or error.message[:_HEAD], line)
+        _note_unknown(account, error, line)
         self.rejects.append(Reject(source, line, offset, error.reason, error.field, error.message, _head(raw)))
+
+    def lose(self, account: FileAccount, error: RecordError, line: int) -> None:
+        """Enter an answer that is lost from a record which gave others."""
+        account.candidates_lost[error.reason] += 1
+        _note_unknown(account, error, line)
+
+
+def _note_unknown(account: FileAccount, error: RecordError, line: int) -> None:
+    if isinstance(error, KTOLabelError) and error.reason in _UNREAD:
+        account.note_unknown(error.field, error.seen or error.message[:_HEAD], line)
 
 
 def enter_group(
@@ -109,7 +118,8 @@ def _enter_outcome(
     for error in outcome.lost:
         for number in range(len(rows)) if error.row is None else [error.row]:
             if number in used:
-                run.account_of(places[number][0].source).candidates_lost[error.reason] += 1
+                own = places[number][0]
+                run.lose(run.account_of(own.source), error, own.line)
             else:
                 lost.setdefault(number, error)
     rest = "part_of_group" if used else outcome.unjudged[0] if outcome.unjudged else "null_verdict"

@@ -72,6 +72,8 @@ class Format(Plugin):
 
     reads: ClassVar[frozenset[str] | set[str]] = frozenset()
     """The columns a record must have: used for detection and documentation."""
+    any_value: ClassVar[bool] = False
+    """Whether it reads records that are no objects, such as lists, where it is the only format."""
     default_scales: ClassVar[tuple[str, ...]] = ("specification",)
     """Label plugins that its facts name, so that they are loaded before the first record; `specification` is what
     a `Judged` names that names none."""

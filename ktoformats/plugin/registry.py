@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import traceback
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +18,7 @@ from ktoformats.errors import (
 )
 from ktoformats.plugin import spec
 from ktoformats.plugin.discovery import ALLOW_VARIABLE, PRESET, Found, discover
+from ktoformats.plugin.faults import place, sentence, suggest
 from ktoformats.plugin.kinds import GROUPS, KINDS, Plugin
 
 if TYPE_CHECKING:
@@ -154,10 +154,9 @@ class Registry:
         try:
             return cls(**values)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "options"
-            what = str(first["msg"]).removeprefix("Value error, ")
-            raise ConfigError(f"{kind} {name!r}, option {where}: {what}, got {first['input']!r:.200}") from error
+            # of the alternatives that a value may be, the fault that lies deepest is in the one that was meant
+            deepest = max(error.errors(), key=lambda fault: len(place(fault["loc"], values)))
+            raise ConfigError(f"{kind} {name!r}, option {sentence(deepest, values, _keys_of(cls))}") from error
         except Exception as error:
             owner = self.owner(kind, name, ours=ours)
             message = f"{kind} plugin {name!r} of {owner} cannot be made ({type(error).__name__}: {error})"
@@ -255,6 +254,13 @@ class Registry:
         return own[0]
 
 
+def _keys_of(cls: type[Plugin]) -> set[str]:
+    """All keys that options of a plugin have, at any depth."""
+    schema = cls.model_json_schema()
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return {key for part in parts for key in part.get("properties", {})}
+
+
 def _called(kind: str) -> str:
     return kind if kind == PRESET else f"{kind} plugin"
 
@@ -274,9 +280,3 @@ def _listed(result: object, label: str, one: Found) -> list[type[Plugin]]:
 def _within(module: str, parent: str) -> bool:
     """Whether a module (or `module:name`) is the parent itself or lies in it."""
     return module == parent or module.startswith((f"{parent}.", f"{parent}:"))
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or an empty text where nothing is close."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -5,6 +5,7 @@ Damage is told as it is met; what can be read waits in the files of `Together` u
 
 from __future__ import annotations
 
+import math
 from hashlib import blake2b
 from itertools import count
 from tempfile import TemporaryFile
@@ -209,7 +210,11 @@ def _number(value: Any, one: Entry) -> int:
 
 
 def _sort_key(value: Any) -> tuple[int, Any]:
-    """Numbers before texts before everything else."""
-    if type(value) in (int, float):
-        return 0, value
+    """Numbers, also those that are written as texts, before other texts before everything else."""
+    try:
+        number = float(value) if type(value) in (int, float, str) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if math.isfinite(number):
+        return 0, number
     return (1, value) if type(value) is str else _LAST

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 import orjson
@@ -26,7 +26,7 @@ from ktoformats.errors import (
     SourceError,
 )
 from ktoformats.feedback import BAD, GOOD, Pair, Ranked
-from ktoformats.plugin.registry import suggest
+from ktoformats.plugin.faults import suggest
 from ktoformats.read.named import Source, find_sources
 from ktoformats.store import view as views
 from ktoformats.store.build import REJECTS_REMEMBERED, Progress, build, check_budget, file_blocks
@@ -116,6 +116,7 @@ def prepare(
         for piece, table in zip(pieces, tables, strict=True):
             _warn_of_scales(report, piece.config, table)
         _warn_of_losses(report, config)
+        _warn_of_unread(report)
         _judge(report, config, for_training=for_training)
         _note_preferences(report, view, config)
     except (KTODataError, KTOLabelError) as error:
@@ -300,6 +301,24 @@ def _warn_of_losses(report: Report, config: KTODataConfig) -> None:
             )
 
 
+_UNREAD: Final = ("label_unrecognised", "out_of_scale")
+
+
+def _warn_of_unread(report: Report) -> None:
+    """Warn of answers whose verdicts cannot be read, in records that gave other samples."""
+    for source, account in report.ledger.files.items():
+        lost = sum(account.candidates_lost[reason] for reason in _UNREAD)
+        if lost:
+            values = "; ".join(
+                f"{one.field}: {one.value} ({one.records} times, first on line {one.first_line})"
+                for one in account.unknowns()[:_VALUES_TOLD]
+            )
+            report.warnings.append(f"{source}: {lost} answers have a verdict that cannot be read: {values}")
+
+
+_VALUES_TOLD: Final = 4
+
+
 def _warn_of_scales(report: Report, config: KTODataConfig, table: pa.Table) -> None:
     """Warn of a scale that was set for a column which holds no verdict."""
     fields = set(pc.unique(table.column("field")).to_pylist()) | {reject.field for reject in report.rejects} - {""}
@@ -356,6 +375,8 @@ def _story(report: Report) -> str:
     for stage, reasons in report.dropped_by().items():
         counted = ", ".join(f"{reason} {labels[GOOD]} good {labels[BAD]} bad" for reason, labels in reasons.items())
         parts.append(f"dropped by {stage}: {counted}")
+    if total.notices["absent_path"]:
+        parts.append(f"a path of the mapping names nothing in {total.notices['absent_path']} records; a typo?")
     if report.rejects:
         first = report.rejects[0]
         parts.append(f"first reject {first.place()}: {first.message}")

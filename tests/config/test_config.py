@@ -74,7 +74,7 @@ def test_every_field_is_described() -> None:
         ({"balance_labels": "perhaps"}, "balance_labels: .*boolean.*, got 'perhaps'"),
         (
             {"pairwise_sampling_strategy": "some"},
-            "pairwise_sampling_strategy: Input should be 'all', 'balanced' or 'random'",
+            "pairwise_sampling_strategy: expected 'all', 'balanced' or 'random', got 'some'",
         ),
         ({"kto_specific": {"alhpa": 1}}, r"kto_specific\.alhpa: unknown key; did you mean 'alpha'\?"),
         ({"formats": ["binary", {"binary": {}}]}, "formats: 'binary' is named twice"),

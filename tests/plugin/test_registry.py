@@ -314,9 +314,9 @@ def test_an_unknown_option_is_an_error_that_suggests() -> None:
 @pytest.mark.parametrize(
     ("scale", "message"),
     [
-        (7, "^format 'likert', option scale: Input should be .*, got 7$"),
+        (7, "^format 'likert', option scale: expected .*, got 7$"),
         ({"low": "x", "good_from": 5, "bad_to": 3}, "^format 'likert', option scale.low: .* got 'x'$"),
-        ({"bad_to": 3}, "^format 'likert', option scale.good_from: Field required"),
+        ({"bad_to": 3}, "^format 'likert', option scale.good_from: is missing"),
         ({"good_from": 2, "bad_to": 3}, "^format 'likert', option scale: .*expected low <= bad_to < good_from"),
     ],
 )

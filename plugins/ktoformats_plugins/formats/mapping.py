@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import orjson
 from pydantic import Field, model_validator
 
 from ktoformats import (
+    MISSING,
     Candidate,
     CandidateReader,
     Candidates,
     Chat,
     Claim,
     ContextReader,
+    Each,
     EachTurn,
     Fact,
     Fixed,
@@ -27,6 +29,8 @@ from ktoformats import (
     PathText,
     Plugin,
     Prompt,
+    Rank,
+    Rating,
     RecordError,
     Row,
     Scope,
@@ -47,6 +51,7 @@ from ktoformats import (
     read_path,
     reader,
     refuse_damage,
+    replaced,
     settle,
 )
 
@@ -57,12 +62,14 @@ if TYPE_CHECKING:
 class Mapping(Format):
     """Reads a layout that a few lines of YAML describe."""
 
+    any_value: ClassVar[bool] = True
+
     detect: Signature | tuple[Signature, ...] = ()
     """The shape, or the shapes, by which records of this layout are known among others."""
     where: dict[PathText, Any] = Field(default_factory=dict)
     """Only records in which each of these paths holds its value; the others have no verdict."""
     parse_json: tuple[PathText, ...] = ()
-    """Text columns that hold JSON."""
+    """Texts that hold JSON, by names alone: `column`, `a.b`."""
     records: PathText | None = None
     """The records within a record, such as `$.data[*]`."""
     join: JoinRows | None = None
@@ -100,15 +107,48 @@ class Mapping(Format):
         known = tuple(self.candidates) if isinstance(self.candidates, dict) else ()
         if unknown := [name for name in named if name not in known]:
             raise ValueError(f"verdict: {unknown[0]!r} is none of the candidates ({', '.join(known) or 'unnamed'})")
+        for text in self.parse_json:
+            if not read_path(text).is_plain:
+                raise ValueError(f"parse_json: {text!r} is no plain name, or names with dots between")
         if self.order_by is not None and self.group_by is None:
             raise ValueError("order_by: there is no group to sort; it belongs to group_by")
         if self._of_rows and self.group_by is not None:
             raise ValueError("group_by: a tree over records groups them already")
         if self._of_rows and self.records is not None:
             raise ValueError("records: a tree over records has each record for a node")
+        self._verdict_is_each_ones_own()
+        if self.policy.min_gap is not None and not self._has_gaps:
+            raise ValueError("policy.min_gap: this verdict has no scores whose gap could be measured")
         if self.marks is None and '"transcript":' in self.model_dump_json(exclude_none=True):
             raise ValueError("marks: a transcript needs the marks that begin its turns")
         return self
+
+    def _verdict_is_each_ones_own(self) -> None:
+        """Refuse a verdict that answers would have to share, or that ranks what is not comparable."""
+        each = self.candidates
+        kind = type(self.verdict).__name__.lower()
+        if isinstance(each, dict) and isinstance(self.verdict, Label | Rating | Rank):
+            paths = getattr(self.verdict, kind)
+            missing = [name for name in each if isinstance(paths, dict) and name not in paths]
+            if missing:
+                raise ValueError(f"verdict.{kind}: says nothing of candidate {missing[0]!r}")
+            if len(each) > 1 and not isinstance(paths, dict):
+                raise ValueError(f"verdict.{kind}: several candidates would share it; write {{CANDIDATE: PATH, ...}}")
+        elif isinstance(each, Each | EachTurn) and isinstance(self.verdict, Label | Rating | Rank):
+            paths = getattr(self.verdict, kind)
+            shared = [path for path in ([paths] if isinstance(paths, str) else paths) if _is_shared(path)]
+            if shared:
+                raise ValueError(f"verdict.{kind}: all answers would share {shared[0]!r}; `[#]` takes each one's own")
+        if kind == "rank" and isinstance(each, EachTurn):
+            raise ValueError("verdict.rank: the answers of a dialogue answer different turns and have no order")
+
+    @property
+    def _has_gaps(self) -> bool:
+        """Whether the verdict knows by how much an answer is better."""
+        verdict = self.verdict
+        if isinstance(verdict, Winner):
+            return bool(verdict.scores) or verdict.cut is not None
+        return isinstance(verdict, Rank) or (isinstance(verdict, Fixed) and bool(verdict.scores))
 
     def label_plugins(self) -> tuple[str, ...]:
         """The label plugin that the verdict names, if it names one."""
@@ -130,6 +170,11 @@ class Mapping(Format):
             return Gather(join, key=reader(*keys), order=reader(self.order_by) if self.order_by else None)
         return Gather(join) if join else None
 
+    @cached_property
+    def _gathers(self) -> bool:
+        """Whether what it reads are lists of records that belong together."""
+        return self.gathers() is not None
+
     def conflict(self) -> str | None:
         """What its policy says of contradictions over the whole data set."""
         return self.policy.conflict
@@ -142,7 +187,23 @@ class Mapping(Format):
         missing = [column for column in self._columns if column not in shape]
         if missing or not self._columns:
             return Claim(0, f"no column {', '.join(map(repr, missing)) or 'that a path names'}")
-        return claim_of(*self._columns)
+        return claim_of(*self._columns, *(column for column in self._verdict_columns if column in shape))
+
+    @cached_property
+    def _verdict_columns(self) -> tuple[str, ...]:
+        """The record's columns that the verdict stands in."""
+        found = getattr(self.verdict, type(self.verdict).__name__.lower(), ())
+        paths = [found] if isinstance(found, str) else list(found.values() if isinstance(found, dict) else found)
+        columns = [read_path(text).column for text in paths if isinstance(self.candidates, dict)]
+        return tuple(dict.fromkeys(column for column in columns if column and column not in self._columns))
+
+    @cached_property
+    def _optional(self) -> tuple[str, ...]:
+        """Paths of the record without which there are samples as well, so that a typo in them would go unseen."""
+        own = (
+            self.verdict.field if isinstance(self.candidates, dict) and not isinstance(self.verdict, Fixed) else None
+        )
+        return tuple(text for text in (self.system, self.history, self.tools, own) if text)
 
     @cached_property
     def _columns(self) -> tuple[str, ...]:
@@ -168,7 +229,7 @@ class Mapping(Format):
 
     def facts(self, row: Row) -> Iterator[Fact]:
         """What the verdict says of each group of answers."""
-        if type(row.record) is list:  # records that belong together
+        if self._gathers:
             yield from self._facts_of_rows(row.record)
             return
         for one in self._records(row.record):
@@ -176,6 +237,8 @@ class Mapping(Format):
             if self.where and not matches(self.where, scope):
                 yield Unjudged("not_selected")
                 continue
+            if any(read_path(text).read(scope) is MISSING for text in self._optional):
+                row.notices.append("absent_path")
             try:
                 groups = list(self._groups(scope))
             except RecordError as error:
@@ -245,15 +308,19 @@ class Mapping(Format):
         return found
 
     def _parsed(self, record: Any) -> Any:
-        parsed = dict(record) if type(record) is dict else {}
         for text in self.parse_json:
-            value = parsed.get(text)
+            value = read_path(text).read(Scope(record, record))
             if type(value) is str:
                 try:
-                    parsed[text] = orjson.loads(value)
+                    record = replaced(record, text, orjson.loads(value))
                 except orjson.JSONDecodeError as error:
                     raise RecordError("invalid_json", f"the text is no JSON ({error.msg})", field=text) from error
-        return parsed
+        return record
+
+
+def _is_shared(text: str) -> bool:
+    """Whether a path goes to the record and from there to nothing that is one answer's own."""
+    return text.startswith("$") and "[#]" not in text
 
 
 @hookimpl

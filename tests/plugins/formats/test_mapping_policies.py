@@ -61,7 +61,10 @@ def test_the_middle_goes_to_the_nearer_bound(rating: float, label: str | None, m
         (RATING, {**FINE, "r": "N/A"}),
         (PAIR + "verdict: {winner: w, a: [1], b: [2]}\n", {**FINE, "w": None}),
         ("prompt: q\ncandidates: {c: a}\nverdict: {label: l, scale: thumbs}\n", {**FINE, "l": None}),
-        ("prompt: q\ncandidates: {each: xs, text: t}\nverdict: {rank: k}\n", {**FINE, "xs": [{"t": "yes"}]}),
+        (
+            "prompt: q\ncandidates: {each: xs, text: t}\nverdict: {rank: k, best: low}\n",
+            {**FINE, "xs": [{"t": "yes"}]},
+        ),
     ],
     ids=["null label", "no label", "missing rating", "no winner", "scale", "unranked"],
 )

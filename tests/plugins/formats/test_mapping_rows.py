@@ -274,7 +274,7 @@ def test_a_table_of_messages_and_a_table_of_feedback(load: Load) -> None:
     [
         ("order_by: at\ncandidates: {c: a}\nverdict: {good: c}", "there is no group to sort"),
         ("group_by: x\n" + TREE, "a tree over records groups them already"),
-        ("join: {file: x}\ncandidates: {c: a}\nverdict: {good: c}", "join.on: Field required"),
+        ("join: {file: x}\ncandidates: {c: a}\nverdict: {good: c}", "join.on: is missing"),
         ("join: {file: x, on: k, take: some}\ncandidates: {c: a}\nverdict: {good: c}", "join.take"),
         (
             "prompt: q\ncandidates: {a: a, b: b}\nverdict: {winner: w, a: [a], b: [b], agree: mean}",
