@@ -11,7 +11,7 @@ import orjson
 from ktoformats.errors import RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 MISSING: Final = type("Missing", (), {"__repr__": lambda _: "nothing", "__bool__": lambda _: False})()
 """What a path finds where nothing stands; null is something."""
@@ -41,6 +41,8 @@ class Scope(NamedTuple):
     """The candidate's number, from 0."""
     total: int = 0
     """How many candidates there are; 0 where nobody knows."""
+    called: Mapping[str, str] | None = None
+    """Among records that were gathered: what this one's candidates are called in the group, where that differs."""
 
 
 class _Step(NamedTuple):

@@ -95,13 +95,16 @@ def _placed(answer: str | Response | RecordError, context: Context | None, row: 
     return Response(answer, context=context, row=row)
 
 
-def pooled(groups: Sequence[tuple[Group, Scope]], *, by_answer: bool) -> Iterator[tuple[Group, list[Scope]]]:
+def pooled(
+    groups: Sequence[tuple[Group, Scope]], *, by_answer: bool, turned: bool = False
+) -> Iterator[tuple[Group, list[Scope]]]:
     """The groups of several records as groups of them all.
 
     Args:
         groups: What each record holds, with the scope its verdict is read in.
         by_answer: Each answer has a verdict of its own: all answers are one group, equal ones are one answer
             with several verdicts. Otherwise records that hold the same answers are one group with several verdicts.
+        turned: Also where they call them differently: which of two answers is shown first is often drawn by lot.
     """
     if by_answer:
         merged: dict[Any, Candidate] = {}
@@ -114,8 +117,12 @@ def pooled(groups: Sequence[tuple[Group, Scope]], *, by_answer: bool) -> Iterato
         return
     alike: dict[Any, tuple[Group, list[Scope]]] = {}
     for group, scope in groups:
-        key = tuple((one.name, _content(one.answer)) for one in group.candidates)
-        alike.setdefault(key, (group, []))[1].append(scope)
+        contents = {_content(one.answer): one.name for one in group.candidates}
+        is_set = turned and len(contents) == len(group.candidates)
+        key = frozenset(contents) if is_set else tuple((one.name, _content(one.answer)) for one in group.candidates)
+        first, scopes = alike.setdefault(key, (group, []))
+        called = {contents[_content(one.answer)]: one.name for one in first.candidates} if is_set else {}
+        scopes.append(scope._replace(called=called) if any(k != v for k, v in called.items()) else scope)
     yield from alike.values()
 
 

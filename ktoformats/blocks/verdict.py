@@ -405,17 +405,25 @@ class Winner(Spec):
 
     def _outcome(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> tuple[str | None, float | None]:
         if isinstance(self.winner, dict):
-            return _agreed([self._one_hot(scope) for scope in scopes], self.agree), None
+            return _agreed([_called(self._one_hot(scope), scope) for scope in scopes], self.agree), None
         paths = (self.winner,) if isinstance(self.winner, str) else self.winner
-        votes = [(cell, field) for scope in scopes for field in paths for cell in _cells([field], scope)]
-        numbers = [number_in(cell) for cell, _ in votes if not is_in(cell, self.skip)]
+        votes = [(cell, field, scope) for scope in scopes for field in paths for cell in _cells([field], scope)]
+        numbers = [number_in(cell) for cell, *_ in votes if not is_in(cell, self.skip)]
         known = [number for number in numbers if number is not None]
         if self.cut is not None and self.agree == "mean" and known and len(known) == len(numbers):
-            votes = [(math.fsum(known) / len(known), self.field)]
+            votes = [(math.fsum(self._turned(votes)) / len(known), self.field, scopes[0]._replace(called=None))]
         gap = None
         if self.cut is not None and len(votes) == 1 and (number := number_in(votes[0][0])) is not None:
             gap = abs(number - self.cut)
-        return _agreed([self._vote(cell, field, group, policy) for cell, field in votes], self.agree), gap
+        named = [_called(self._vote(cell, field, group, policy), scope) for cell, field, scope in votes]
+        return _agreed(named, self.agree), gap
+
+    def _turned(self, votes: list[tuple[Any, str, Scope]]) -> Iterator[float]:
+        """The numbers of votes about a cut, seen from the side of the first record."""
+        for cell, _, scope in votes:
+            number = number_in(cell)
+            if number is not None and self.cut is not None and not is_in(cell, self.skip):
+                yield 2 * self.cut - number if scope.called else number
 
     def _one_hot(self, scope: Scope) -> str | None:
         columns = self.winner if isinstance(self.winner, dict) else {}
@@ -449,6 +457,11 @@ class Winner(Spec):
         raise KTOLabelError(
             "winner_unmapped", f"{shown(cell)} names no candidate of the mapping", field=field, seen=shown(cell)
         )
+
+
+def _called(name: str | None, scope: Scope) -> str | None:
+    """A candidate's name in its group."""
+    return scope.called.get(name, name) if scope.called and name is not None else name
 
 
 def _by_index(cell: Any, base: int, group: Group) -> str | None:

@@ -278,7 +278,8 @@ class Mapping(Format):
                 yield Unjudged("missing_prompt") if self._may_lack(error) else lost(error, number)
         if not groups:
             yield Unjudged("not_selected")
-        for group, scopes in pooled(groups, by_answer=not isinstance(self.verdict, Winner | Fixed)):
+        votes = isinstance(self.verdict, Winner)
+        for group, scopes in pooled(groups, by_answer=not isinstance(self.verdict, Winner | Fixed), turned=votes):
             yield from self._judge(group, scopes)
 
     def _may_lack(self, error: RecordError) -> bool:

@@ -312,3 +312,42 @@ def test_the_cache_knows_the_joined_file(tmp_path: Path) -> None:
     again = KTODataLoader(config, cache_dir=tmp_path / "cache")
     again.load_dataset("train")
     assert again.report.cached
+
+
+SIDES = "group_by: q\nprompt: q\ncandidates: {a: x, b: y}\nverdict: {winner: w, a: [1], b: [2], agree: majority}"
+
+
+def vote(first: str, second: str, winner: int) -> dict[str, Any]:
+    return {"q": "p", "x": first, "y": second, "w": winner}
+
+
+def test_votes_count_for_the_answer_whichever_side_it_stood_on(load: Load) -> None:
+    samples, report = load(SIDES, {"v": [vote("A", "B", 1), vote("B", "A", 2), vote("B", "A", 1)]})
+    assert [(one["response"], one["label"]) for one in samples] == [("A", "good"), ("B", "bad")]
+    assert report.total.rejected == {}
+    turned = SIDES.replace("a: [1], b: [2], agree: majority", "cut: 0, below: a, above: b, agree: mean")
+    samples, _ = load(turned, {"v": [vote("A", "B", -3), vote("B", "A", 1), vote("B", "A", -1)]})
+    assert [(one["response"], one["label"]) for one in samples] == [("A", "good"), ("B", "bad")]
+
+
+def test_columns_that_contradict_each_other_are_not_votes(load: Load) -> None:
+    fixed = "group_by: q\nprompt: q\ncandidates: {a: x, b: y}\nverdict: {good: a, bad: b}"
+    others = [{"q": "r", "x": "C", "y": "D"}]
+    _, report = load(fixed, {"v": [vote("A", "B", 1), vote("B", "A", 2), *others]})
+    assert report.total.rejected == {"contradictory_verdicts": 2}
+
+
+def test_numbers_written_as_texts_are_sorted_as_numbers(load: Load) -> None:
+    mapping = "group_by: t\norder_by: n\ncandidates: {each_turn: .}\nverdict: {label: v, good: [up], bad: [down]}"
+    turns = [
+        ("10", "user", "b", None),
+        ("2", "user", "a", None),
+        ("11", "assistant", "B", "down"),
+        ("3", "assistant", "A", "up"),
+    ]
+    rows = [{"t": "1", "n": n, "role": role, "content": text, "v": v} for n, role, text, v in turns]
+    samples, _ = load(mapping, {"v": rows})
+    assert {(one["prompt"], one["response"], one["label"]) for one in samples} == {
+        ("a", "A", "good"),
+        ("b", "B", "bad"),
+    }
