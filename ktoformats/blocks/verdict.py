@@ -57,6 +57,10 @@ class Fixed(Spec):
         """The candidates it names."""
         return [name for name in (self.good, self.bad, *self.scores) if name]
 
+    def paths(self) -> list[str]:
+        """Where it stands: nowhere else than in the answers' places."""
+        return []
+
     def facts(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> Iterator[Fact]:
         """A pair, or each answer by itself where a side has several or none."""
         sides = {label: [one for one in group.candidates if one.name == name] for label, name in self._sides()}
@@ -135,10 +139,14 @@ class Label(Spec):
         """The candidates it names."""
         return list(self.label) if isinstance(self.label, dict) else []
 
+    def paths(self) -> list[str]:
+        """Where it stands."""
+        return _listed(self.label)
+
     @property
     def field(self) -> str:
         """What errors call it."""
-        return _first_path(self.label)
+        return _listed(self.label)[0]
 
     @cached_property
     def labels(self) -> Labels | str:
@@ -182,10 +190,14 @@ class Rating(Spec):
         """The candidates it names."""
         return list(self.rating) if isinstance(self.rating, dict) else []
 
+    def paths(self) -> list[str]:
+        """Where it stands."""
+        return _listed(self.rating)
+
     @property
     def field(self) -> str:
         """What errors call it."""
-        return _first_path(self.rating)
+        return _listed(self.rating)[0]
 
     @cached_property
     def labels(self) -> Threshold:
@@ -211,15 +223,15 @@ _Paths = str | tuple[str, ...] | dict[str, str]
 """One column, the columns of several annotators, or one for each candidate."""
 
 
-def _first_path(paths: _Paths) -> str:
-    return paths if isinstance(paths, str) else next(iter(paths.values() if isinstance(paths, dict) else paths))
+def _listed(paths: _Paths) -> list[str]:
+    if isinstance(paths, str):
+        return [paths]
+    return list(paths.values() if isinstance(paths, dict) else paths)
 
 
 def _paths_of(paths: _Paths, one: Candidate) -> list[str]:
     """Where the verdicts of a candidate stand."""
-    if isinstance(paths, dict):
-        return [paths[one.name]]
-    return [paths] if isinstance(paths, str) else list(paths)
+    return [paths[one.name]] if isinstance(paths, dict) else _listed(paths)
 
 
 def _cells(paths: list[str], scope: Scope) -> list[Any]:
@@ -275,10 +287,14 @@ class Rank(Spec):
         """The candidates it names."""
         return list(self.rank) if isinstance(self.rank, dict) else []
 
+    def paths(self) -> list[str]:
+        """Where it stands; a place in a list stands nowhere."""
+        return [] if self.rank == "position" else _listed(self.rank)
+
     @property
     def field(self) -> str:
         """What errors call it."""
-        return self.rank if isinstance(self.rank, str) else next(iter(self.rank.values()))
+        return _listed(self.rank)[0]
 
     def facts(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
         """One ranking; answers without a rank stand outside it."""
@@ -370,6 +386,10 @@ class Winner(Spec):
         )
         return [*self.outcomes, *columns, *(name for name in (self.below, self.above) if name), *self.scores]
 
+    def paths(self) -> list[str]:
+        """Where it stands."""
+        return _listed(self.winner)
+
     def facts(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> Iterator[Fact]:
         """A pair, or the winner before all others where there are more than two.
 
@@ -399,9 +419,7 @@ class Winner(Spec):
     @property
     def field(self) -> str:
         """What errors call it."""
-        if isinstance(self.winner, str):
-            return self.winner
-        return next(iter(self.winner.values() if isinstance(self.winner, dict) else self.winner))
+        return _listed(self.winner)[0]
 
     def _outcome(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> tuple[str | None, float | None]:
         if isinstance(self.winner, dict):

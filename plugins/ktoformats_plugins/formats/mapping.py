@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import orjson
 from pydantic import Field, model_validator
@@ -86,6 +86,8 @@ class Mapping(Format):
     """Earlier turns as `[user, assistant]` pairs."""
     tools: PathText | None = None
     """The path of the tools offered."""
+    may_lack: tuple[Literal["system", "history", "tools", "verdict"], ...] = ()
+    """Which of these may name nothing in a record; the others are then noticed (`absent_path`): a typo looks so."""
     chat: Chat = Chat()
     """What a message looks like."""
     marks: Marks | None = None
@@ -127,16 +129,17 @@ class Mapping(Format):
         """Refuse a verdict that answers would have to share, or that ranks what is not comparable."""
         each = self.candidates
         kind = type(self.verdict).__name__.lower()
-        if isinstance(each, dict) and isinstance(self.verdict, Label | Rating | Rank):
-            paths = getattr(self.verdict, kind)
-            missing = [name for name in each if isinstance(paths, dict) and name not in paths]
+        if not isinstance(self.verdict, Label | Rating | Rank):
+            return
+        if isinstance(each, dict):
+            named = self.verdict.names()
+            missing = [name for name in each if named and name not in named]
             if missing:
                 raise ValueError(f"verdict.{kind}: says nothing of candidate {missing[0]!r}")
-            if len(each) > 1 and not isinstance(paths, dict):
+            if len(each) > 1 and not named:
                 raise ValueError(f"verdict.{kind}: several candidates would share it; write {{CANDIDATE: PATH, ...}}")
-        elif isinstance(each, Each | EachTurn) and isinstance(self.verdict, Label | Rating | Rank):
-            paths = getattr(self.verdict, kind)
-            shared = [path for path in ([paths] if isinstance(paths, str) else paths) if _is_shared(path)]
+        elif isinstance(each, Each | EachTurn):
+            shared = [path for path in self.verdict.paths() if path.startswith("$") and "[#]" not in path]
             if shared:
                 raise ValueError(f"verdict.{kind}: all answers would share {shared[0]!r}; `[#]` takes each one's own")
         if kind == "rank" and isinstance(each, EachTurn):
@@ -192,18 +195,21 @@ class Mapping(Format):
     @cached_property
     def _verdict_columns(self) -> tuple[str, ...]:
         """The record's columns that the verdict stands in."""
-        found = getattr(self.verdict, type(self.verdict).__name__.lower(), ())
-        paths = [found] if isinstance(found, str) else list(found.values() if isinstance(found, dict) else found)
-        columns = [read_path(text).column for text in paths if isinstance(self.candidates, dict)]
+        paths = self.verdict.paths() if isinstance(self.candidates, dict) else []
+        columns = [read_path(text).column for text in paths]
         return tuple(dict.fromkeys(column for column in columns if column and column not in self._columns))
 
     @cached_property
     def _optional(self) -> tuple[str, ...]:
         """Paths of the record without which there are samples as well, so that a typo in them would go unseen."""
-        own = (
-            self.verdict.field if isinstance(self.candidates, dict) and not isinstance(self.verdict, Fixed) else None
-        )
-        return tuple(text for text in (self.system, self.history, self.tools, own) if text)
+        own = self.verdict.paths() if isinstance(self.candidates, dict) and self.group_by is None else []
+        said: dict[str, Sequence[str | None]] = {
+            "system": [self.system],
+            "history": [self.history],
+            "tools": [self.tools],
+            "verdict": own[:1],
+        }
+        return tuple(text for key, paths in said.items() for text in paths if text and key not in self.may_lack)
 
     @cached_property
     def _columns(self) -> tuple[str, ...]:
@@ -317,11 +323,6 @@ class Mapping(Format):
                 except orjson.JSONDecodeError as error:
                     raise RecordError("invalid_json", f"the text is no JSON ({error.msg})", field=text) from error
         return record
-
-
-def _is_shared(text: str) -> bool:
-    """Whether a path goes to the record and from there to nothing that is one answer's own."""
-    return text.startswith("$") and "[#]" not in text
 
 
 @hookimpl

@@ -129,6 +129,7 @@ def test_a_path_that_names_nothing_is_noticed(key: str, mapped: Any) -> None:
     mapping = PAIR + f"{key}: nowhere\nverdict: {{good: a, bad: b}}"
     assert mapped(mapping, FINE)[1].total.notices["absent_path"] == 1
     assert mapped(mapping, {**FINE, "nowhere": None})[1].total.notices["absent_path"] == 0
+    assert mapped(mapping + f"\nmay_lack: [{key}]", FINE)[1].total.notices["absent_path"] == 0
 
 
 def test_a_verdict_that_stands_nowhere_is_said(mapped: Any) -> None:
