@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _TRIED: Final = 1000
 _SEARCHED: Final = 50_000
+_TRIED_ON_PRESETS: Final = 100
 _MOST_PRESETS: Final = 8
 _FEW: Final = 0.1
 _TEXT: Final = 60
@@ -124,6 +125,7 @@ def _others(proposal: Proposal, known: Known) -> list[dict[str, Any]]:
 
 def _presets_that_read(records: Sequence[Any], registry: Registry) -> list[dict[str, Any]]:
     """The presets that give samples of both labels and reject next to nothing: a hint, for several may do so."""
+    records = records[:_TRIED_ON_PRESETS]
     trial = Trial(registry, records)
     found = []
     for one in registry.presets():

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import product
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ktoformats.blocks.path import MISSING
 from ktoformats.feedback import BAD, GOOD
-from ktoformats.propose import verdicts
-from ktoformats.propose.contexts import prompt_of
-from ktoformats.propose.seats import Seat, role_of, roles_in
+from ktoformats.propose import lists, verdicts
+from ktoformats.propose.columns import (
+    Layout,
+    Told,
+    all_places,
+    asked_beside,
+    columns_of,
+    context_of,
+    is_free,
+    merged,
+)
+from ktoformats.propose.seats import Seat, roles_in
 from ktoformats.propose.verdicts import Column, Reading
-from ktoformats.propose.walk import Place, at, cells, last_name, nodes, path_of, tokens
+from ktoformats.propose.walk import Place, at, last_name, nodes, path_of, tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 _NAMED: Final = frozenset({"text", "message", "conversation", "transcript"})
-_MOST_COLUMNS: Final = 200
 _TWO: Final = 2
-Told = list[tuple[Place, Any]]
-"""Places of known answers (the record's number first), and what is known of them."""
-
-
-class Layout(NamedTuple):
-    """A way to read records, but for the verdict, and the verdicts that fit."""
-
-    options: dict[str, Any]
-    readings: list[Reading]
-    questions: tuple[str, ...] = ()
+_MOST_NAMES: Final = len(ascii_lowercase)
 
 
 def layouts(records: Sequence[Any], good: Sequence[Seat], bad: Sequence[Seat]) -> Iterator[Layout]:
@@ -57,12 +55,12 @@ def _layouts(records: Sequence[Any], good: Seat, bad: Seat) -> Iterator[Layout]:
         yield from _apart(records, good, bad)
         return
     if good.kind == "item":
-        yield _each(records, good, bad)
+        yield lists.each(records, good, bad)
     elif good.kind == "tree":
-        yield _tree(records, good, bad)
+        yield lists.tree(records, good, bad)
     elif good.kind == "turn":
-        yield _turns(records, good, bad)
-        for path in _turn_columns(records, good, bad):
+        yield lists.turns(records, good, bad)
+        for path in lists.turn_columns(records, good, bad):
             yield from _whole(records, *(_at_turn(one, path) for one in (good, bad)))
     else:
         yield from _whole(records, good, bad)
@@ -73,20 +71,24 @@ def _apart(records: Sequence[Any], good: Seat, bad: Seat) -> Iterator[Layout]:
     kinds = {good.kind, bad.kind}
     if kinds <= _NAMED | {"item"}:
         yield _named(records, good, bad, [good, bad])
-        family = [good, *twins(records, good)]
+        family = [good, *twins(records, good)][:_MOST_NAMES]
         if len(family) > _TWO and any(bad.is_like(one) for one in family):
             yield _named(records, good, bad, family)
     elif kinds <= {"turn", "conversation"}:
-        for path in _turn_columns(records, good, bad):
+        for path in lists.turn_columns(records, good, bad):
             yield _named(
                 records, _at_turn(good, path), _at_turn(bad, path), [_at_turn(one, path) for one in (good, bad)]
             )
 
 
+def _at_turn(seat: Seat, path: str) -> Seat:
+    return seat._replace(kind="conversation", form={"turn": path})
+
+
 def _whole(records: Sequence[Any], good: Seat, bad: Seat) -> Iterator[Layout]:
     yield _single(records, good, bad)
     if family := twins(records, good):
-        yield _named(records, good, bad, [good, *family])
+        yield _named(records, good, bad, [good, *family][:_MOST_NAMES])
 
 
 # --- one answer in each record
@@ -104,14 +106,7 @@ def _single(records: Sequence[Any], good: Seat, bad: Seat) -> Layout:
             records, told, lambda number: _last(records[number], good.column), prefix=f"{path_of(good.column)}[-1]"
         )
         columns += [one for one in last if not one.path.endswith((".content", ".role"))]
-    return Layout(options, verdicts.judged([one for one in columns if _is_free(one, options)]), context.questions)
-
-
-def _is_free(column: Column, options: dict[str, Any]) -> bool:
-    """Whether a column is not the prompt, or a part of it."""
-    prompt = options.get("prompt")
-    template = prompt.get("template", "") if isinstance(prompt, dict) else ""
-    return column.path != prompt and f"{{{column.path}}}" not in template
+    return Layout(options, verdicts.judged([one for one in columns if is_free(one, options)]), context.questions)
 
 
 def _last(record: Any, column: Place) -> list[Any]:
@@ -148,7 +143,7 @@ def _named(records: Sequence[Any], good: Seat, bad: Seat, seats: list[Seat]) -> 
     options["candidates"] = forms
     columns = columns_of(records, told, lambda number: [records[number]], without=())
     columns = [
-        one for one in columns if not any(_under(one, seat.column) for seat in seats) and _is_free(one, options)
+        one for one in columns if not any(_under(one, seat.column) for seat in seats) and is_free(one, options)
     ]
     readings = [*verdicts.won(columns, names), *verdicts.one_hot(columns, names), *verdicts.voted(columns, names)]
     if len(seats) > _TWO:
@@ -206,7 +201,7 @@ def forms_of(records: Sequence[Any], seat: Seat, seats: list[Seat]) -> Any:
     if (
         seat.kind == "item"
         and all(one.kind == "item" for one in seats)
-        and (user := _asked_beside(records, seat, seats))
+        and (user := asked_beside(records, seat, seats))
     ):
         return {"turns": {"user": path_of(user), "assistant": path_of(seat.column)}}
     form = _form(records, seat)
@@ -215,7 +210,7 @@ def forms_of(records: Sequence[Any], seat: Seat, seats: list[Seat]) -> Any:
         form = {"message": path_of(seat.column)}  # a text here, messages there
     others = [
         {"message": path_of(place)}
-        for place in _all_places(records)
+        for place in all_places(records)
         if place[:-1] == seat.column[:-1] and place != seat.column and _stands_in_for(records, place, seat.column)
     ]
     return [form if isinstance(form, dict) else {"text": form}, *others] if others else form
@@ -229,21 +224,6 @@ def _stands_in_for(records: Sequence[Any], place: Place, column: Place) -> bool:
     alone = all(at(record, column) in (MISSING, None) for record in held)
     answers = (type(value) is str or roles_in(value) for value in (at(record, place) for record in held))
     return bool(held) and alone and all(answers)
-
-
-def _asked_beside(records: Sequence[Any], seat: Seat, seats: list[Seat]) -> Place | None:
-    """A list of questions as long as the list of answers, in every record."""
-    for place in _all_places(records):
-        lists = [(at(record, place), at(record, seat.column)) for record in records]
-        if any(place == one.column for one in seats) or not all(type(a) is type(b) is list for a, b in lists):
-            continue
-        if all(len(a) == len(b) and all(type(text) is str for text in a) for a, b in lists):
-            return place
-    return None
-
-
-def _all_places(records: Sequence[Any]) -> list[Place]:
-    return list(dict.fromkeys(place for record in records[:50] for place, _ in nodes(record)))
 
 
 def twins(records: Sequence[Any], seat: Seat) -> list[Seat]:
@@ -261,12 +241,12 @@ def twins(records: Sequence[Any], seat: Seat) -> list[Seat]:
     return found
 
 
-_SIDES: Final = (
-    *(
-        frozenset(pair.split())
-        for pair in ("a b", "0 1", "1 2", "x y", "j k", "left right", "first second", "one two")
-    ),
-    *(frozenset(pair.split()) for pair in ("chosen rejected", "good bad", "better worse", "preferred rejected")),
+_SIDES: Final = frozenset(
+    frozenset(pair.split("/"))
+    for pair in (
+        *("a/b", "0/1", "1/2", "x/y", "j/k", "left/right", "first/second", "one/two"),
+        *("chosen/rejected", "good/bad", "better/worse", "preferred/rejected"),
+    )
 )
 
 
@@ -294,233 +274,3 @@ def _scored(columns: list[Column], seats: list[Seat], names: list[str]) -> list[
                 rank = dict(zip(names, (one.path, other.path), strict=True))
                 readings.append(Reading({"rank": rank, "best": best}, one.telling + 2))
     return readings
-
-
-# --- lists, dialogues and trees of answers
-
-
-def _each(records: Sequence[Any], good: Seat, bad: Seat) -> Layout:
-    told: Told = [((good.record, good.number), GOOD), ((bad.record, bad.number), BAD)]
-    context = context_of(records, [good])
-    options = merged([good.extra, context.options])
-    options["candidates"] = {"each": path_of(good.column), **good.form}
-
-    def items(number: int) -> list[Any]:
-        value = at(records[number], good.column)
-        return value if type(value) is list else []
-
-    columns = [one for one in columns_of(records, told, items) if one.path != good.form.get("text")]
-    parallel = beside(records, told, items)
-    columns += parallel
-    readings = [*verdicts.judged(columns), *verdicts.ranked(columns)]
-    readings += verdicts.averaged(_starred(records, told, items))
-    places: list[list[Any]] = [list(range(len(items(number)))) for number in range(len(records))]
-    by_place = Column("position", [(good.number, GOOD), (bad.number, BAD)], places)
-    readings += [one._replace(score=1.0 + 3 * (not columns)) for one in verdicts.ranked([by_place])]
-    winners: Told = [((good.record,), good.number)]
-    if len(items(bad.record)) == _TWO:
-        winners.append(((bad.record,), 1 - bad.number))
-    beside_it = columns_of(records, winners, lambda number: [records[number]], without=good.column)
-    lists = tuple(one.path.removeprefix("$.").replace("[#]", "[") for one in parallel)  # each of them is one answer's
-    readings += verdicts.won(
-        [one for one in beside_it if _is_free(one, options) and not one.path.startswith(lists)], ()
-    )
-    return Layout(options, readings, context.questions)
-
-
-def beside(records: Sequence[Any], told: Told, items: Callable[[int], list[Any]]) -> list[Column]:
-    """Lists of the record that are as long as the list of answers: `$.scores[#]`."""
-    found = []
-    for place in _all_places(records):
-        lists = [
-            (value if type(value := at(record, place)) is list else None, len(items(n)))
-            for n, record in enumerate(records)
-        ]
-        if any(value is None or len(value) != count for value, count in lists):
-            continue
-        inner = (
-            [(), *((key,) for key in (lists[0][0] or [{}])[0])] if type((lists[0][0] or [None])[0]) is dict else [()]
-        )
-        for rest in inner:
-            groups = [[at(one, rest) for one in value or []] for value, _ in lists]
-            if all(type(one) not in (dict, list, str) for group in groups for one in group):
-                end = f".{path_of(rest)}" if rest else ""
-                known = [(groups[spot[0]][spot[1]], label) for spot, label in told]  # type: ignore[index]
-                found.append(Column(f"$.{path_of(place)}[#]{end}", known, groups))
-    return found
-
-
-def _starred(records: Sequence[Any], told: Told, items: Callable[[int], list[Any]]) -> list[Column]:
-    """Places of an item that differ in one name: `annotations.*.rating`."""
-    spots = [
-        place for number in {spot[0] for spot, _ in told} for one in items(int(number)) for place, _ in cells(one)
-    ]
-    families: dict[tuple[Any, ...], set[Place]] = {}
-    for place in dict.fromkeys(spots):
-        for step in range(len(place) - 1):
-            if type(place[step]) is str:
-                families.setdefault((*place[:step], None, *place[step + 1 :]), set()).add(place)
-    found = []
-    for family, places in families.items():
-        if len(places) < _TWO or any(type(step) is int for step in family):
-            continue
-        path = ".".join("*" if step is None else path_of((step,)) for step in family)
-        ordered = sorted(places, key=path_of)
-
-        def all_of(item: Any, ordered: list[Place] = ordered) -> list[Any]:
-            return [at(item, place) for place in ordered]
-
-        groups = [[all_of(one) for one in items(number)] for number in range(len(records))]
-        known = [(all_of(items(int(spot[0]))[int(spot[1])]), label) for spot, label in told]
-        found.append(Column(path, known, groups))
-    return found
-
-
-def _turns(records: Sequence[Any], good: Seat, bad: Seat) -> Layout:
-    told: Told = [((good.record, good.number), GOOD), ((bad.record, bad.number), BAD)]
-
-    def items(number: int) -> list[Any]:
-        value = at(records[number], good.column)
-        return value if type(value) is list else []
-
-    columns = [
-        one for one in columns_of(records, told, items) if one.path not in ("content", "value", "role", "from")
-    ]
-    return Layout({**good.extra, "candidates": {"each_turn": path_of(good.column)}}, verdicts.judged(columns))
-
-
-def _turn_columns(records: Sequence[Any], good: Seat, bad: Seat) -> list[str]:
-    """Columns that hold the number of the judged answer, counted from 1."""
-    told: Told = [((seat.record,), _answer_number(records, seat)) for seat in (good, bad)]
-    columns = columns_of(records, told, lambda number: [records[number]], without=good.column, differ=False)
-    return [one.path for one in columns if all(type(value) is int and value == number for value, number in one.told)]
-
-
-def _answer_number(records: Sequence[Any], seat: Seat) -> int:
-    roles = roles_in(at(records[seat.record], seat.column))
-    return roles[: seat.number + 1].count("assistant")
-
-
-def _at_turn(seat: Seat, path: str) -> Seat:
-    return seat._replace(kind="conversation", form={"turn": path})
-
-
-def _tree(records: Sequence[Any], good: Seat, bad: Seat) -> Layout:
-    children = good.form["children"]
-    groups = [group for record in records for group in _siblings(at(record, good.column), children)]
-
-    def own(seat: Seat) -> Any:
-        place = seat.place
-        while place and (
-            type(at(records[seat.record], place)) is not dict or role_of(at(records[seat.record], place)) is None
-        ):
-            place = place[:-1]
-        return at(records[seat.record], place)
-
-    known = [(own(good), GOOD), (own(bad), BAD)]
-    places = dict.fromkeys(place for node, _ in known for place, _ in cells({**node, children: None}))
-    columns = [
-        Column(
-            path_of(place),
-            [(at(node, place), label) for node, label in known],
-            [[at(one, place) for one in group] for group in groups],
-        )
-        for place in places
-        if at(known[0][0], place) != at(known[1][0], place) and last_name(place) not in (children, "text", "content")
-    ]
-    return Layout(dict(good.extra), [*verdicts.ranked(columns), *verdicts.judged(columns)])
-
-
-def _siblings(node: Any, children: str) -> Iterator[list[Any]]:
-    waiting = [node]
-    while waiting:
-        one = waiting.pop()
-        below = one.get(children) if type(one) is dict else None
-        if type(below) is list and below:
-            answers = [each for each in below if type(each) is dict and (role_of(each) or ("", ""))[1] == "assistant"]
-            if len(answers) > 1:
-                yield answers
-            waiting += below
-
-
-# --- what all of them share
-
-
-class Given(NamedTuple):
-    """What a mapping says of the context, and what it asks."""
-
-    options: dict[str, Any]
-    questions: tuple[str, ...]
-
-
-def context_of(records: Sequence[Any], seats: list[Seat]) -> Given:
-    """The prompt, where the answers bring none."""
-    own = {seat.kind for seat in seats} & {"conversation", "transcript", "node", "turn"}
-    item_form = seats[0].form if seats[0].kind == "item" else {}
-    shared = next((seat.column for seat in seats if seat.kind == "conversation"), None)
-    if len(own) == 1 and {seat.kind for seat in seats} == own:
-        return Given({}, ())
-    if item_form.keys() & {"conversation", "transcript"}:
-        return Given({}, ())
-    if seats[0].kind == "item" and len(seats) == _TWO and _asked_beside(records, seats[0], seats):
-        return Given({}, ())
-    prompt = prompt_of(records, [seat.column for seat in seats], shared=shared)
-    asked = (f"the prompt might also stand in {', '.join(prompt.others[:5])}",) if prompt.others else ()
-    if "prompt" not in prompt.options:
-        asked = ("where does the prompt stand? `prompt: PATH`, or a template",)
-    return Given(prompt.options, asked)
-
-
-def merged(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Options of which later ones win; marks and chat are joined."""
-    merged: dict[str, Any] = {}
-    for part in parts:
-        for key, value in part.items():
-            known = merged.get(key)
-            merged[key] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def columns_of(
-    records: Sequence[Any],
-    told: Told,
-    parts: Callable[[int], list[Any]],
-    *,
-    without: Place | None = None,
-    prefix: str = "",
-    differ: bool = True,
-) -> list[Column]:
-    """The places that may hold a verdict.
-
-    Args:
-        records: Parsed records.
-        told: Which parts are known (record, and number of the part), and what of them.
-        parts: A record's parts that a verdict may stand in: itself, or its answers.
-        without: Nothing at or below this place.
-        prefix: What comes before the place in the path.
-        differ: Only places that differ where what is known does.
-    """
-    known = [(_nth(parts(int(spot[0])), spot), label) for spot, label in told]
-    places = Counter(place for part, _ in known for place, _ in cells(part))
-    every = [parts(number) for number in range(len(records))]
-    found = []
-    for place in list(places)[:_MOST_COLUMNS]:
-        if not place or (without and place[: len(without)] == without) or _is_deep(place):
-            continue
-        values = [(at(part, place), label) for part, label in known]
-        if differ and len({label for _, label in values}) > 1 and len({repr(value) for value, _ in values}) == 1:
-            continue
-        path = f"{prefix}.{path_of(place)}" if prefix else path_of(place)
-        found.append(Column(path, values, [[at(part, place) for part in group] for group in every]))
-    return found
-
-
-def _nth(parts: list[Any], spot: Place) -> Any:
-    number = int(spot[1]) if len(spot) > 1 else -1
-    return parts[number] if parts else None
-
-
-def _is_deep(place: Place) -> bool:
-    """Whether a place stands below two lists and not at their beginnings: no verdict that one path can name."""
-    indexes = [step for step in place if type(step) is int]
-    return len(indexes) > 1 and any(indexes)

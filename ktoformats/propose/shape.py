@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ktoformats.blocks.cells import number_in
 from ktoformats.propose import verdicts
-from ktoformats.propose.layouts import beside, columns_of, context_of, forms_of, merged, twins
+from ktoformats.propose.columns import columns_of, context_of, merged
+from ktoformats.propose.layouts import forms_of, twins
+from ktoformats.propose.lists import beside
 from ktoformats.propose.marks import marks_in
 from ktoformats.propose.seats import ROLE_KEYS, Seat, roles_in, seat_of
 from ktoformats.propose.walk import Place, at, last_name, nodes, path_of, texts, tokens
