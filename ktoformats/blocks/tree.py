@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ktoformats.blocks.chat import Chat
 
-Where = dict[str, Any]
+Where = dict[PathText, Any]
 """Path to the value that must stand there."""
 
 _MAX_NODES: Final = 100_000

@@ -41,6 +41,15 @@ FIRST_PARTY_FORMATS: Final = set(PROJECT["entry-points"][GROUPS["format"]])
 ALLOWED_STRINGS: Final = {
     ("blocks/candidates.py", "conversation"): "a form of an answer",
     ("cli/shared.py", "mapping"): "the option --mapping",
+    ("cli/inspect.py", "mapping"): "what a proposal is",
+    ("cli/proposal.py", "mapping"): "what a proposal is",
+    ("propose/trial.py", "mapping"): "what is proposed are options of this format alone",
+    **{
+        (f"propose/{name}.py", "conversation"): "a form of an answer"
+        for name in ("columns", "layouts", "seats", "shape")
+    },
+    ("propose/contexts.py", "conversation"): "what prompts are called",
+    ("propose/verdicts.py", "ranking"): "what verdicts are called",
     ("feedback.py", "binary"): "the specification's `preference_type` of a sample",
     ("feedback.py", "conversation"): "a column of the schema",
     ("convert/encode.py", "conversation"): "a column of the schema",

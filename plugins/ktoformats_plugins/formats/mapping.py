@@ -105,10 +105,25 @@ class Mapping(Format):
     def _fits_together(self) -> Self:
         if (self.candidates is None) == (self.tree is None):
             raise ValueError("expected candidates or a tree, and not both")
-        named = self.verdict.names() if hasattr(self.verdict, "names") else []
         known = tuple(self.candidates) if isinstance(self.candidates, dict) else ()
-        if unknown := [name for name in named if name not in known]:
+        if unknown := [name for name in self.verdict.names() if name not in known]:
             raise ValueError(f"verdict: {unknown[0]!r} is none of the candidates ({', '.join(known) or 'unnamed'})")
+        self._verdict_is_each_ones_own()
+        if self.policy.min_gap is not None and not self._has_gaps:
+            raise ValueError("policy.min_gap: this verdict has no scores whose gap could be measured")
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_marks(self) -> Self:
+        whole = self.model_dump_json(exclude_none=True)
+        if self.marks is None and '"transcript":' in whole:
+            raise ValueError("marks: a transcript needs the marks that begin its turns")
+        if '"strip_end":true' in whole and not (self.marks and self.marks.end):
+            raise ValueError("strip_end: there is nothing to strip; `marks: {end: [...]}` says what")
+        return self
+
+    @model_validator(mode="after")
+    def _takes_records_as_they_come(self) -> Self:
         for text in self.parse_json:
             if not read_path(text).is_plain:
                 raise ValueError(f"parse_json: {text!r} is no plain name, or names with dots between")
@@ -116,14 +131,20 @@ class Mapping(Format):
             raise ValueError("order_by: there is no group to sort; it belongs to group_by")
         if self._of_rows and self.group_by is not None:
             raise ValueError("group_by: a tree over records groups them already")
-        if self._of_rows and self.records is not None:
-            raise ValueError("records: a tree over records has each record for a node")
-        self._verdict_is_each_ones_own()
-        if self.policy.min_gap is not None and not self._has_gaps:
-            raise ValueError("policy.min_gap: this verdict has no scores whose gap could be measured")
-        if self.marks is None and '"transcript":' in self.model_dump_json(exclude_none=True):
-            raise ValueError("marks: a transcript needs the marks that begin its turns")
+        of_turns = isinstance(self.candidates, EachTurn) and self.candidates.each_turn == "."
+        if self._of_rows or of_turns:
+            chosen = {"where": self.where, "records": self.records, "parse_json": self.parse_json}
+            self._refuse("each record is a message", **chosen)
+        if self.tree is not None:
+            own = {"prompt": self.prompt, "system": self.system, "history": self.history, "tools": self.tools}
+            self._refuse("a tree brings its own context", **own)
         return self
+
+    def _refuse(self, why: str, **options: Any) -> None:
+        """Refuse options that would be without effect."""
+        for key, value in options.items():
+            if value:
+                raise ValueError(f"{key}: {why}; it would have no effect")
 
     def _verdict_is_each_ones_own(self) -> None:
         """Refuse a verdict that answers would have to share, or that ranks what is not comparable."""

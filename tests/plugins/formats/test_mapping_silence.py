@@ -36,6 +36,20 @@ def told(samples: list[dict[str, Any]]) -> list[tuple[str, str]]:
         (PAIR + "verdict: {good: a, bad: b}\nparse_json: ['a[0]']", r"parse_json: 'a\[0\]' is no plain name"),
         (PAIR, "verdict: is missing"),
         (
+            "tree: {id: id, parent: up}\nwhere: {lang: de}\nverdict: {rank: k, best: low}",
+            "where: each record is a message",
+        ),
+        (
+            "tree: {id: id, parent: up}\nrecords: x\nverdict: {rank: k, best: low}",
+            "records: each record is a message",
+        ),
+        ("tree: {root: r}\nsystem: s\nverdict: {rank: k, best: low}", "system: a tree brings its own context"),
+        ("tree: {root: r, dead: {'a[': true}}\nverdict: {rank: k, best: low}", "no path: 'a\\['"),
+        (
+            "prompt: q\ncandidates: {c: {text: a, strip_end: true}}\nverdict: {label: l, good: [1]}",
+            "strip_end: there is nothing to strip",
+        ),
+        (
             "prompt: q\ncandidates: {a: {text: a, message: b}}\nverdict: {good: a}",
             "candidates.a: expected exactly one of",
         ),
