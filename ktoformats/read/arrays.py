@@ -85,7 +85,7 @@ class _Element:
         if kept:
             self.parts.append(part)
             if self.length > limit:
-                self.parts = [b"".join(self.parts)[:HEAD_BYTES]]
+                self.parts = [b"".join(part[:HEAD_BYTES] for part in self.parts)[:HEAD_BYTES]]
 
 
 class _Splitter:

@@ -2,6 +2,9 @@
 
 Every batch is validated before a value of it is looked at. Arrow's own format has no checksums: a changed byte in the
 middle of a text is a different text.
+
+A text that a column holds once may stand in any number of rows, so a few bytes may become many. How many a Parquet
+file becomes is read from its footer first; rows are decoded few at a time, and made objects if they are light enough.
 """
 
 from __future__ import annotations
@@ -9,10 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ktoformats.errors import SourceError
-from ktoformats.read.blocks import Block, Fault
+from ktoformats.read.blocks import Block, Fault, too_long
+from ktoformats.read.inflate import too_large
 from ktoformats.read.rows import add_row
+from ktoformats.read.sources import MAX_OUTPUT, MAX_RATIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,9 +28,21 @@ PARQUET: Final = b"PAR1"
 ARROW_FILE: Final = b"ARROW1"
 ARROW_STREAM: Final = b"\xff\xff\xff\xff"
 MAGICS: Final = (PARQUET, ARROW_FILE, ARROW_STREAM)
+SUFFIXES: Final = (".parquet", ".arrow", ".feather")
 _END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _ROWS: Final = 1024
+_BYTES: Final = 2 << 20
+"""About what a block, and what is made into objects at once, holds at most."""
+_DECODED_ROWS: Final = 32
+_VALUE_BYTES: Final = 8
 _CUT: Final = ("footer", "magic bytes", "unexpected end", "not an arrow file", "too small", "truncated", "eof")
+
+
+def is_cut_magic(head: bytes, suffix: str) -> bool:
+    """Whether a file of these few bytes (or of none) is the very beginning of a table."""
+    if not head:
+        return suffix in SUFFIXES
+    return any(len(head) < len(magic) and magic.startswith(head) for magic in MAGICS)
 
 
 def rows(path: Path, name: str, magic: bytes, *, max_bytes: int) -> Iterator[Block]:
@@ -41,14 +59,11 @@ def rows(path: Path, name: str, magic: bytes, *, max_bytes: int) -> Iterator[Blo
         as objects. A row that JSON cannot hold (NaN, infinities, bytes that are no text) is a fault.
 
     Raises:
-        SourceError: `truncated_file`, `corrupt_file`, or `unsupported_container` for extension types.
+        SourceError: `truncated_file`, `corrupt_file`, `too_large`, or `unsupported_container` for extension types.
     """
-    first = 1
     try:
-        for batch in _batches(path, name, magic):
-            batch.validate(full=True)
-            yield _block(batch, name, first, max_bytes)
-            first += len(batch)
+        limit = max(MAX_OUTPUT, MAX_RATIO * path.stat().st_size)
+        yield from _limited(_blocks(_batches(path, name, magic, limit), name, max_bytes), name, limit)
     except SourceError:
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
@@ -58,14 +73,24 @@ def rows(path: Path, name: str, magic: bytes, *, max_bytes: int) -> Iterator[Blo
         raise SourceError("truncated_file" if cut else "corrupt_file", name, message) from error
 
 
-def _batches(path: Path, name: str, magic: bytes) -> Iterator[pa.RecordBatch]:
+def _limited(blocks: Iterable[Block], name: str, limit: int) -> Iterator[Block]:
+    total = 0
+    for block in blocks:
+        total += sum(map(len, block.records))
+        if total > limit:
+            raise too_large(name, limit)
+        yield block
+
+
+def _batches(path: Path, name: str, magic: bytes, limit: int) -> Iterator[pa.RecordBatch]:
     with pa.OSFile(str(path), "rb") as file:  # never mapped: a file that shrinks meanwhile must not kill us
         if magic == PARQUET:
             import pyarrow.parquet as pq
 
             reader = pq.ParquetFile(file, page_checksum_verification=True)
             _refuse_unclear(reader.schema_arrow, name)
-            yield from reader.iter_batches(batch_size=_ROWS)
+            _refuse_bomb(reader.metadata, name, limit)
+            yield from reader.iter_batches(batch_size=_DECODED_ROWS)
             return
         if magic == ARROW_FILE:
             opened = pa.ipc.open_file(file)
@@ -78,6 +103,14 @@ def _batches(path: Path, name: str, magic: bytes) -> Iterator[pa.RecordBatch]:
             batches = iter(opened)
         for batch in batches:
             yield from (batch.slice(start, _ROWS) for start in range(0, len(batch), _ROWS))
+
+
+def _refuse_bomb(metadata: Any, name: str, limit: int) -> None:
+    """Refuse a Parquet file that becomes too much, by what its footer says."""
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    if sum(max(one.total_uncompressed_size, _VALUE_BYTES * one.num_values) for one in columns) > limit:
+        raise too_large(name, limit)
 
 
 def _refuse_cut_stream(file: pa.NativeFile, name: str) -> None:
@@ -111,15 +144,93 @@ def _below(kind: pa.DataType) -> list[pa.Field]:
     return [kind.field(place) for place in range(kind.num_fields)]
 
 
-def _block(batch: pa.RecordBatch, name: str, first: int, max_bytes: int) -> Block:
+def _blocks(batches: Iterable[pa.RecordBatch], name: str, max_bytes: int) -> Iterator[Block]:
     block = Block(name, [], [], [], 0, [], {})
-    for line, row in enumerate(_objects(batch), start=first):
-        if isinstance(row, Exception):
-            message = f"a value of the row is none that Python can hold ({row})"[:200]
-            block.faults.append(Fault(line, 0, "wrong_type", message, b""))
-        else:
-            add_row(block, row, line, binary=True, max_bytes=max_bytes)
-    return block
+    line = held = 0
+    for batch in batches:
+        batch.validate(full=True)
+        for part, weight in _light(batch):
+            for row in [None] if len(part) == 1 and weight > max_bytes else _objects(part):
+                line += 1
+                _add(block, row, line, max_bytes)
+            held += weight
+            if held > _BYTES or len(block.records) + len(block.faults) >= _ROWS:
+                yield block
+                block, held = Block(name, [], [], [], 0, [], {}), 0
+    yield block
+
+
+def _add(block: Block, row: Any, line: int, max_bytes: int) -> None:
+    """Put a row at the end of a block; None is one that was too heavy to be looked at."""
+    if row is None:
+        block.faults.append(too_long(line, 0, max_bytes, b""))
+    elif isinstance(row, Exception):
+        message = f"a value of the row is none that Python can hold ({row})"[:200]
+        block.faults.append(Fault(line, 0, "wrong_type", message, b""))
+    else:
+        add_row(block, row, line, binary=True, max_bytes=max_bytes)
+
+
+def _light(batch: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """Slices of a batch that are light enough to be made objects, with their weights; one row may be heavier."""
+    weight = sum(map(_at_most, batch.columns))
+    if weight > _BYTES:
+        weight = sum(map(_weight, batch.columns))
+    if len(batch) <= 1 or weight <= _BYTES:
+        yield batch, weight
+    else:
+        half = len(batch) // 2
+        yield from _light(batch.slice(0, half))
+        yield from _light(batch.slice(half))
+
+
+def _at_most(array: pa.Array) -> int:
+    """A bound of `_weight` that costs less to find."""
+    if pa.types.is_dictionary(array.type):
+        return len(array) * int(array.dictionary.nbytes)
+    return int(array.nbytes) if _is_flat(array.type) else _BYTES + 1
+
+
+def _is_flat(kind: pa.DataType) -> bool:
+    """Whether each value stands there for itself."""
+    if pa.types.is_nested(kind):
+        return all(_is_flat(field.type) for field in _below(kind))
+    return pa.types.is_primitive(kind) or _is_text(kind)
+
+
+def _weight(array: pa.Array) -> int:
+    """How many bytes the values are as JSON, at least."""
+    lengths = _lengths(array)
+    if lengths is not None:
+        return int(pc.sum(lengths).as_py() or 0)
+    children = _children(array)
+    return sum(map(_weight, children)) if children else len(array)
+
+
+def _lengths(array: pa.Array) -> pa.Array | None:
+    """The lengths of texts in bytes; nothing if they are none."""
+    if pa.types.is_dictionary(array.type):
+        lengths = _lengths(array.dictionary)
+        return None if lengths is None else lengths.take(array.indices)
+    return pc.binary_length(array) if _is_text(array.type) else None
+
+
+def _children(array: pa.Array) -> list[pa.Array]:
+    """What stands in the values of lists, maps and structs."""
+    kind = array.type
+    if not len(array):
+        return []
+    if pa.types.is_struct(kind):
+        return list(array.flatten())
+    if pa.types.is_map(kind):
+        start, stop = array.offsets[0].as_py(), array.offsets[-1].as_py()
+        return [child.slice(start, stop - start) for child in (array.keys, array.items)]
+    return [array.flatten()] if pa.types.is_nested(kind) and hasattr(array, "flatten") else []
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(is_one(kind) for is_one in kinds)
 
 
 def _objects(batch: pa.RecordBatch) -> list[Any]:

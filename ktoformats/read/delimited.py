@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -73,9 +74,9 @@ def _header(reader: Iterator[list[str]], name: str, lines: _Lines) -> list[str]:
         raise SourceError("wrong_encoding", name, "the header of the table is not UTF-8; save the file as UTF-8")
     if not header:
         raise SourceError("wrong_format", name, "the table has no header; its first line names the columns")
-    for column in header:
-        if not column or header.count(column) > 1:
-            seen = f"{column!r} stands {header.count(column)} times in" if column else "a column has no name in"
+    for column, times in Counter(header).items():
+        if not column or times > 1:
+            seen = f"{column!r} stands {times} times in" if column else "a column has no name in"
             raise SourceError("wrong_format", name, f"{seen} the header ({', '.join(header)[:200]}); name each once")
     return header
 
@@ -124,7 +125,7 @@ class _Lines:
         self._damaged = False
         self._limit = limit
         self._row = 0
-        """Characters since the last row ended ..."""
+        """Bytes since the last row ended ..."""
         self._quotes = 0
         """... and quotes among them: an odd number leaves a cell open."""
         self._lines = self._split(chunks, name, limit)
@@ -137,7 +138,7 @@ class _Lines:
         if text is None or self._row > self._limit:
             while self._quotes % 2:  # the row goes on; what is left of it must not be read as rows
                 self._line(last="")
-            raise _TooLongError(f"it is longer than {self._limit} characters")
+            raise _TooLongError(f"it is longer than {self._limit} bytes")
         self._damaged = self._damaged or not _is_whole(text)
         return text
 
@@ -152,7 +153,7 @@ class _Lines:
         self.number += 1
         self.offset += size
         self._quotes += quotes
-        self._row += self._limit + 1 if text is None else len(text)
+        self._row += self._limit + 1 if text is None else size
         return text
 
     def taken(self) -> bool:
@@ -168,27 +169,64 @@ class _Lines:
         wide = first[:2] if first.startswith(_WIDE) else b""
         encoding = ("utf-16-le" if wide == codecs.BOM_UTF16_LE else "utf-16-be") if wide else "utf-8"
         mark = wide or (codecs.BOM_UTF8 if first.startswith(codecs.BOM_UTF8) else b"")
-        errors = "strict" if wide else "surrogateescape"
-        decoder = codecs.getincrementaldecoder(encoding)(errors)
         self.offset = len(mark)
-        held, skipped, quotes = "", 0, 0
-        for chunk in chain((first[len(mark) :],), waiting, (b"",)):
-            try:
-                text = decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                raise SourceError("wrong_encoding", name, f"the text is no UTF-16 ({error.reason})") from error
-            *lines, held = (held + text).split("\n")
-            for line in lines:
-                size = skipped + len(f"{line}\n".encode(encoding, errors))
-                yield (None if skipped or len(line) > limit else f"{line}\n"), size, quotes + line.count('"')
-                skipped = quotes = 0
-            if len(held) > limit or skipped:
-                skipped += len(held.encode(encoding, errors))
-                quotes += held.count('"')
-                held = ""
+        data: Iterable[bytes] = chain((first[len(mark) :],), waiting)
+        line = _Line(limit, encoding)
+        for chunk in _as_utf8(data, encoding, name) if wide else data:
+            *ends, rest = chunk.split(b"\n")
+            for end in ends:
+                if line.size or 2 * len(end) >= limit:
+                    line.add(end)
+                    yield line.taken(b"\n")
+                else:  # all of it stands in this chunk, as of nearly all lines
+                    text = f"{end.decode(errors='surrogateescape')}\n"
+                    yield text, len(text.encode(encoding)) if wide else len(end) + 1, end.count(b'"')
+            line.add(rest)
         self.ended = True
-        if held or skipped:
-            yield (None if skipped else held), skipped + len(held.encode(encoding, errors)), quotes + held.count('"')
+        if line.size:
+            yield line.taken()
+
+
+class _Line:
+    """The line that has begun, as UTF-8; of one that is too long no bytes are kept."""
+
+    def __init__(self, limit: int, encoding: str) -> None:
+        self._limit = limit
+        self._encoding = encoding
+        self._held: list[bytes] = []
+        self._quotes = 0
+        self.size = 0
+        """In bytes of the file."""
+
+    def add(self, part: bytes) -> None:
+        self.size += self._size(part)
+        self._quotes += part.count(b'"')
+        self._held.append(part)
+        if self.size > self._limit:
+            self._held.clear()
+
+    def taken(self, end: bytes = b"") -> tuple[str | None, int, int]:
+        """Its text, or nothing if it is too long; its length in bytes; its quotes. Then the next one begins."""
+        text = None
+        if self.size <= self._limit:
+            text = b"".join((*self._held, end)).decode(errors="surrogateescape")
+        found = text, self.size + self._size(end), self._quotes
+        self._held, self.size, self._quotes = [], 0, 0
+        return found
+
+    def _size(self, part: bytes) -> int:
+        return len(part) if self._encoding == "utf-8" else len(part.decode().encode(self._encoding))
+
+
+def _as_utf8(chunks: Iterable[bytes], encoding: str, name: str) -> Iterator[bytes]:
+    """The same text as UTF-8, no character cut in two."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        for chunk in chunks:
+            yield decoder.decode(chunk).encode()
+        yield decoder.decode(b"", final=True).encode()
+    except UnicodeDecodeError as error:
+        raise SourceError("wrong_encoding", name, f"the text is no UTF-16 ({error.reason})") from error
 
 
 def _is_whole(text: str) -> bool:

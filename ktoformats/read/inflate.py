@@ -72,10 +72,15 @@ def inflate(raw: Iterator[bytes], name: str, *, codec: Codec, limit: int, piece_
     for piece in codec.pieces(raw, name, piece_bytes):
         total += len(piece)
         if total > limit:
-            message = f"it decompresses to more than {limit} bytes, far beyond its size; is it meant to be read?"
-            raise SourceError("too_large", name, message)
+            raise too_large(name, limit)
         if piece:
             yield piece
+
+
+def too_large(name: str, limit: int) -> SourceError:
+    """The error of a file out of which more comes than may."""
+    message = f"it decompresses to more than {limit} bytes, far beyond its size; is it meant to be read?"
+    return SourceError("too_large", name, message)
 
 
 class _Member(Protocol):
@@ -152,6 +157,8 @@ def _zstd(raw: Iterator[bytes], name: str, size: int) -> Iterator[bytes]:
     while True:
         try:
             piece = stream.read(size)
+        except SourceError:  # from the file, through Arrow
+            raise
         except OSError as error:
             if "runcated" in str(error):
                 message = "the zstd data ends in the middle; copy or download the file again"

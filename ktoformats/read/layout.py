@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,8 @@ _WHOLE_BYTES: Final = 16 << 20
 _SAMPLE: Final = 20
 _FEW: Final = 0.1
 """The share of lines that may be damaged; with more, the whole file is in another encoding."""
+_LINES: Final = re.compile(rb"\S[^\n]*").finditer
+"""The lines that are not blank, each from its first character on."""
 _ADVICE: Final = "write one JSON value per line, or put all of them into one array ([...]) in a .json file"
 
 
@@ -150,12 +153,10 @@ def _refuse_many_lines_per_record(chunks: Peeked, name: str) -> None:
 
 def _shapes(head: bytes, *, ended: bool) -> list[str]:
     """The shapes of the first complete lines that are not blank, up to the first container."""
-    lines = head.split(b"\n")
-    if not ended:
-        lines.pop()
+    whole = len(head) if ended else head.rfind(b"\n") + 1
     shapes: list[str] = []
-    for line in islice((line for line in lines if line and not line.isspace()), _SAMPLE):
-        shapes.append(shape(line.removeprefix(BOM)))
+    for line in islice(_LINES(head, 0, whole), _SAMPLE):  # not split: it may be millions of blank lines
+        shapes.append(shape(line[0].removeprefix(BOM)))
         if shapes[-1] == "container":
             break
     return shapes

@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import accumulate, count
 from typing import TYPE_CHECKING, Final
 
+from ktoformats.errors import SourceError
 from ktoformats.read import columnar, delimited
 from ktoformats.read.arrays import elements
 from ktoformats.read.blocks import HEAD_BYTES, Block, Fault, too_long
@@ -57,6 +58,8 @@ def blocks(
             yield from columnar.rows(path, label, magic, max_bytes=max_line_bytes)
         return
     delimiter = DELIMITERS.get(bare_suffix(path.name))
+    if delimiter is None and columnar.is_cut_magic(start, path.suffix.lower()):
+        raise SourceError("truncated_file", label, "the table is cut at its very start; copy it again")
     with open_source(path, label, chunk_bytes=block_bytes, wide=delimiter is not None) as chunks:
         peeked = Peeked(chunks)
         if delimiter is not None and peeked.head(1):
@@ -100,7 +103,7 @@ class _Splitter:
             yield self._lost()
         if start <= cut:
             self.begun.append(chunk[start:cut])
-            yield self._block(b"".join(self.begun).split(b"\n"))
+            yield self._block(b"".join(self.begun))
         self.begun, self.length = [], 0
         self._hold(chunk[cut + 1 :])
 
@@ -109,7 +112,7 @@ class _Splitter:
         if self.length > self.limit:
             yield self._lost()
         elif self.length:
-            block = self._block([b"".join(self.begun)])
+            block = self._block(b"".join(self.begun))
             if block.records and shape(block.records[0]) == "none":
                 block = _cut_tail(block)
             yield block
@@ -122,7 +125,7 @@ class _Splitter:
         if kept:
             self.begun.append(rest)
             if self.length > self.limit:
-                self.begun = [b"".join(self.begun)[:HEAD_BYTES]]
+                self.begun = [b"".join(part[:HEAD_BYTES] for part in self.begun)[:HEAD_BYTES]]
 
     def _lost(self) -> Block:
         """The fault of a line that outgrew the limit; its bytes up to the newline are `length`."""
@@ -132,9 +135,15 @@ class _Splitter:
         self.begun = []
         return Block(self.name, [], [], [], 0, [fault], {})
 
-    def _block(self, pieces: list[bytes]) -> Block:
-        """A block of complete lines, the first of which starts at the current place."""
+    def _block(self, data: bytes) -> Block:
+        """A block of complete lines, without the last newline; the first of them starts at the current place."""
         line, offset = self.line, self.offset
+        if data.isspace() and len(data) <= self.limit:  # a gibibyte of newlines is a mebibyte of gzip
+            blank = data.count(b"\n") + 1
+            self.line += blank
+            self.offset += len(data) + 1
+            return Block(self.name, [], [], [], blank, [], {})
+        pieces = data.split(b"\n")
         offsets = list(accumulate((len(piece) + 1 for piece in pieces), initial=offset))
         self.line += len(pieces)
         self.offset = offsets.pop()
@@ -156,6 +165,9 @@ class _Splitter:
         block = Block(self.name, [], [], [], 0, [], {})
         blank = marks = 0
         for number, offset, piece in zip(count(line), offsets, pieces, strict=False):
+            if not piece:
+                blank += 1
+                continue
             if len(piece) > self.limit:
                 block.faults.append(too_long(number, offset, self.limit, piece))
                 continue

@@ -5,21 +5,23 @@ Standard input and URLs are copied to a private temporary file first, so that ev
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
 import shutil
 import sys
 import weakref
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkstemp
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from ktoformats.errors import SourceError
 from ktoformats.read.inflate import bare_suffix
 from ktoformats.read.lines import blocks
-from ktoformats.read.sources import digest, resolve
+from ktoformats.read.sources import Stamp, digest, resolve, unchanged, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +33,7 @@ logger = logging.getLogger("ktoformats")
 STDIN: Final = "-"
 _STDIN_NAME: Final = "<stdin>"
 _COPY_BYTES: Final = 1 << 20
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _DATA_SUFFIXES: Final = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather"})
 _NO_DATA: Final = re.compile(
@@ -40,22 +43,27 @@ _NO_DATA: Final = re.compile(
 _REVISION: Final = re.compile(r"@[0-9a-f]{40}(/|$)")
 
 
-class Source(NamedTuple):
+@dataclass(eq=False)
+class Source:
     """One file, under the name the user knows it by."""
 
     name: str
-    """As the user named it; of a URL without what is secret in it."""
+    """As the user named it, with bytes that are no UTF-8 as `\\xff`; of a URL without what is secret in it."""
     path: Path
     copy: Any = None
     """Holds the temporary copy, which goes when nobody needs it any more."""
+    _digested: Stamp | None = field(default=None, init=False, repr=False)
+    """What the file was when its digest was taken: what is cached under a digest has to be of the same bytes."""
 
     def blocks(self) -> Iterator[Block]:
         """The file's records."""
-        yield from blocks(self.path, self.name)  # holds the copy as long as it is read
+        with unchanged(self.path, self.name, since=self._digested):
+            yield from blocks(self.path, self.name)  # holds the copy as long as it is read
 
     def digest(self) -> str:
         """The SHA-256 of the file's bytes."""
-        return digest(self.path, self.name)
+        with unchanged(self.path, self.name) as self._digested:
+            return digest(self.path, self.name)
 
 
 Named = str | os.PathLike[str] | Source
@@ -100,39 +108,77 @@ def _found(one: Named) -> list[Source]:
         return [one]
     text = os.fspath(one)
     if text == STDIN:
-        return [_copied(sys.stdin.buffer, _STDIN_NAME, "")]
+        return [_standard_input()]
     if _URL.match(text):
         return list(_remote(text))
-    if Path(text).is_dir():
-        return [Source(str(path), path) for path in _data_files(Path(text))]
-    return [Source(str(path), path) for path in resolve(one)]
+    path = Path(text)
+    return [Source(_printable(path), path) for path in (_data_files(path) if path.is_dir() else resolve(one))]
+
+
+def _printable(path: Path) -> str:
+    """A path as text that can be written anywhere: names need not be UTF-8."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def _standard_input() -> Source:
+    if sys.stdin is None:
+        raise SourceError("unreadable", _STDIN_NAME, "there is no standard input; name a file")
+    try:
+        return _copied(sys.stdin.buffer, _STDIN_NAME, "")
+    except SourceError:
+        raise
+    except OSError as error:
+        raise unreadable(error, _STDIN_NAME) from error
 
 
 def _data_files(folder: Path) -> list[Path]:
-    """The data files below a folder, by name."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    taken = [path for path in files if _is_data(path.relative_to(folder))]
+    """The data files below a folder, by name; what is called like one and is none is for `resolve` to refuse."""
+    found = sorted(_below(folder))
+    taken = [path for path in found if _is_data(path.relative_to(folder)) and not path.is_dir()]
     if not taken:
         message = f"the folder holds no data file (none of {', '.join(sorted(_DATA_SUFFIXES))}, compressed or not)"
-        raise SourceError("not_found", str(folder), message)
-    left = [str(path.relative_to(folder)) for path in files if path not in set(taken)]
+        raise SourceError("not_found", _printable(folder), message)
+    known = set(taken)
+    left = [_printable(path.relative_to(folder)) for path in found if path not in known]
     if left:
         shown = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")  # noqa: PLR2004
-        logger.warning("%s: %d files are read; left out: %s", folder, len(taken), shown)
+        logger.warning("%s: %d files are read; left out: %s", _printable(folder), len(taken), shown)
     return taken
 
 
+def _below(folder: Path) -> Iterator[Path]:
+    """All that stands below a folder but folders; links to folders are not followed, they may lead in circles."""
+
+    def refuse(error: OSError) -> None:
+        path = Path(error.filename)
+        if not _is_hidden(path.relative_to(folder)):
+            raise unreadable(error, _printable(path)) from error
+
+    for above, folders, files in os.walk(folder, onerror=refuse):
+        yield from (Path(above, name) for name in files)
+        yield from (path for path in (Path(above, name) for name in folders) if path.is_symlink())
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in path.parts)
+
+
 def _is_data(path: Path) -> bool:
-    hidden = any(part.startswith((".", "_")) for part in path.parts)
-    return not hidden and bare_suffix(path.name) in _DATA_SUFFIXES and not _NO_DATA.fullmatch(path.name)
+    return not _is_hidden(path) and bare_suffix(path.name) in _DATA_SUFFIXES and not _NO_DATA.fullmatch(path.name)
 
 
 def _copied(stream: IO[bytes], name: str, file_name: str) -> Source:
     """A private copy of a stream, under a name whose ending tells the same."""
     handle, path = mkstemp(prefix="ktoformats-", suffix=f"-{file_name}")
     copy = _Copy(path)
-    with os.fdopen(handle, "wb") as target:
-        shutil.copyfileobj(stream, target, _COPY_BYTES)
+    try:
+        with os.fdopen(handle, "wb") as target:
+            shutil.copyfileobj(stream, target, _COPY_BYTES)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        message = f"{name} is copied here and does not fit ({error.strerror}); make room, or set TMPDIR"
+        raise SourceError("not_writable", str(Path(path).parent), message) from error
     return Source(name, Path(path), copy)
 
 
@@ -205,7 +251,7 @@ def _stamp(system: Any, path: str) -> tuple[Any, ...]:
     info = system.info(path)
     return (
         info.get("size"),
-        *(str(info.get(key, "")) for key in ("ETag", "etag", "LastModified", "mtime", "created")),
+        *(str(info.get(key, "")) for key in ("ETag", "etag", "blob_id", "LastModified", "mtime", "created")),
     )
 
 

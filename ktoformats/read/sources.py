@@ -21,8 +21,15 @@ from ktoformats.read.sniff import refuse_foreign, refuse_nested
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+Stamp = tuple[int, int, int, int]
+"""What tells one state of a file from another: device, inode, size, time of the last change in nanoseconds."""
+
 MIB: Final = 1 << 20
 _RAW_BYTES: Final = 1 << 16
+MAX_RATIO: Final = 200
+"""How many bytes one stored byte may become ..."""
+MAX_OUTPUT: Final = 1 << 30
+"""... once more than this many have come out."""
 
 _CODES: Final = {
     errno.ENOENT: ("not_found", "there is no such file; check the spelling and the working directory"),
@@ -86,14 +93,17 @@ def head_of(path: Path, name: str, size: int) -> bytes:
 
 
 @contextmanager
-def unchanged(path: Path, name: str) -> Iterator[None]:
-    """Notice that a file changes while somebody else reads it.
+def unchanged(path: Path, name: str, since: Stamp | None = None) -> Iterator[Stamp]:
+    """Notice that a file changes while somebody else reads it, or has changed since it was stamped.
+
+    Yields:
+        The file's stamp.
 
     Raises:
         SourceError: `changed_during_read`, or as `resolve` does.
     """
-    before = _stamp(_stat_regular(path, name))
-    yield
+    before = since or _stamp(_stat_regular(path, name))
+    yield before
     if _stamp(_stat_regular(path, name)) != before:
         raise _changed(name)
 
@@ -109,7 +119,7 @@ def digest(path: str | os.PathLike[str], name: str | None = None) -> str:
         try:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # IO[bytes] has all it asks
         except OSError as error:
-            raise _unreadable(error, label) from error
+            raise unreadable(error, label) from error
 
 
 @contextmanager
@@ -118,8 +128,8 @@ def open_source(
     name: str | None = None,
     *,
     chunk_bytes: int = MIB,
-    max_ratio: int = 200,
-    max_output: int = 1 << 30,
+    max_ratio: int = MAX_RATIO,
+    max_output: int = MAX_OUTPUT,
     wide: bool = False,
 ) -> Iterator[Iterator[bytes]]:
     """Open a file for reading, with gzip, zstd, bzip2 and xz undone whatever the file is called.
@@ -207,7 +217,7 @@ def _stat_regular(path: Path, name: str) -> os.stat_result:
     try:
         info = path.stat()
     except OSError as error:
-        raise _unreadable(error, name) from error
+        raise unreadable(error, name) from error
     except ValueError as error:
         raise SourceError("not_found", name, "the path holds a NUL character; check it") from error
     if stat.S_ISDIR(info.st_mode):
@@ -224,7 +234,7 @@ def _open_regular(path: Path, name: str) -> IO[bytes]:
         # O_NONBLOCK: a pipe put in the file's place since then must not hang us.
         file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
     except OSError as error:
-        raise _unreadable(error, name) from error
+        raise unreadable(error, name) from error
     if _stamp(os.fstat(file.fileno()))[:2] != _stamp(info)[:2]:
         file.close()
         raise _changed(name)
@@ -235,10 +245,10 @@ def _read(file: IO[bytes], size: int, name: str) -> bytes:
     try:
         return file.read(size)
     except OSError as error:
-        raise _unreadable(error, name) from error
+        raise unreadable(error, name) from error
 
 
-def _stamp(info: os.stat_result) -> tuple[int, int, int, int]:
+def _stamp(info: os.stat_result) -> Stamp:
     return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
 
 
@@ -247,6 +257,7 @@ def _changed(name: str) -> SourceError:
     return SourceError("changed_during_read", name, message)
 
 
-def _unreadable(error: OSError, name: str) -> SourceError:
+def unreadable(error: OSError, name: str) -> SourceError:
+    """What the system says about a file, as our error."""
     code, message = _CODES.get(error.errno or 0, ("unreadable", f"the system says: {error.strerror or error}"))
     return SourceError(code, name, message)
