@@ -1,4 +1,4 @@
-"""The whole build against bare parsing and against the specification's loop, in one run.
+"""The whole build against bare parsing, the specification's loop and the same layout as a mapping, in one run.
 
     python docs/benchmarks/core.py [--rows 40000] [--repeat 3]
 
@@ -10,6 +10,9 @@ Three things are timed on the same lines, one after the other, `repeat` times, a
 - `specification`: the loop of the specification's document, written literally (validate, process, utility and
   quality per sample, filter, balance), on the formats it can read.
 
+Then the same files are built once with the hand-written format and once with a mapping that reads them, `repeat`
+times in turn: the median of the ratios is printed, and one above 1.5 ends the run with an error.
+
 Times on shared machines are noisy; the ratios are what this is for.
 """
 
@@ -19,12 +22,14 @@ import argparse
 import json
 import logging
 import random
+import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
+import pyarrow.parquet as pq
 
 from ktoformats import KTODataConfig, Registry
 from ktoformats.convert.assemble import assemble
@@ -82,6 +87,24 @@ def record(kind: str, chance: random.Random) -> dict[str, Any]:
 
 
 KINDS = ("binary", "pairwise", "ranking", "conversation", "arabic-rating")
+LABEL = {"label": "label", "scale": "specification"}
+MAPPINGS: dict[str, dict[str, Any]] = {
+    "binary": {"prompt": "prompt", "candidates": {"answer": "response"}, "verdict": LABEL},
+    "pairwise": {
+        "prompt": "prompt",
+        "candidates": {"chosen": "chosen", "rejected": "rejected"},
+        "verdict": {"good": "chosen", "bad": "rejected"},
+    },
+    "ranking": {
+        "prompt": "prompt",
+        "candidates": {"each": "responses", "text": "."},
+        "verdict": {"rank": "$.rankings[#]", "best": "low"},
+    },
+    "conversation": {"candidates": {"answer": {"conversation": "messages"}}, "verdict": LABEL},
+}
+"""The layouts that hand-written formats read, declared."""
+BOUND = 1.5
+"""A mapping may take this many times as long as the format written by hand."""
 
 
 def write(path: Path, kinds: tuple[str, ...], rows: int) -> list[bytes]:
@@ -92,10 +115,10 @@ def write(path: Path, kinds: tuple[str, ...], rows: int) -> list[bytes]:
     return lines
 
 
-def build(source: Path, folder: Path) -> None:
+def build(source: Path, folder: Path, formats: Any = "default") -> None:
     """The whole build, as the command does it."""
     registry = Registry()
-    config = KTODataConfig(balance_labels=False)
+    config = KTODataConfig(balance_labels=False, formats=[formats])
     view, report = prepare(
         "convert",
         [Piece(str(source), config, assemble(config, registry))],
@@ -209,6 +232,27 @@ def best(work: Callable[[], object], repeat: int) -> float:
     return min(times)
 
 
+def compare(kind: str, source: Path, folder: Path, repeat: int) -> float:
+    """Print and return how many times as long a mapping takes as the format written by hand.
+
+    Raises:
+        SystemExit: They do not give the same samples.
+    """
+    times: list[list[float]] = [[], []]
+    samples = []
+    for _ in range(repeat):
+        for taken, formats in zip(times, (kind, {"mapping": MAPPINGS[kind]}), strict=True):
+            taken.append(best(lambda: build(source, folder, formats), 1))  # noqa: B023
+            samples.append(pq.read_table(folder / "out.parquet", columns=["prompt", "response", "label"]))
+    if any(table != samples[0] for table in samples):
+        raise SystemExit(f"{kind}: the mapping gives other samples than the format written by hand")
+    ratio: float = statistics.median(mapped / written for written, mapped in zip(*times, strict=True))
+    written, mapped = (1e6 * statistics.median(taken) for taken in times)
+    rows = source.read_bytes().count(b"\n")
+    print(f"{kind:15} {rows:7} {written / rows:16.2f} {mapped / rows:10.2f} {ratio:20.2f}")
+    return ratio
+
+
 def main() -> None:
     """Run and print one line for each kind of file."""
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -232,6 +276,13 @@ def main() -> None:
             each = 1e6 / given.rows
             times = f"{parse * each:10.2f} {whole * each:9.2f} {whole / parse:13.2f}"
             print(f"{label:15} {given.rows:7} {size:6.1f} {times} {spec:>11}")
+        print(f"\n{'file':15} {'rows':>7} {'hand-written us':>16} {'mapped us':>10} {'mapped/hand-written':>20}")
+        ratios = []
+        for kind in MAPPINGS:
+            write(folder / "source.jsonl", (kind,), given.rows)
+            ratios.append(compare(kind, folder / "source.jsonl", folder, given.repeat))
+    if max(ratios) > BOUND:
+        raise SystemExit(f"a mapping takes {max(ratios):.2f} times as long as the format, at most {BOUND} is meant")
 
 
 if __name__ == "__main__":

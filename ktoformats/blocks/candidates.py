@@ -10,14 +10,16 @@ from ktoformats.blocks.context import Turns, required, with_marks
 from ktoformats.blocks.path import MISSING, Scope
 from ktoformats.blocks.spec import PathText, Spec, one_of, path
 from ktoformats.errors import RecordError
-from ktoformats.plugin.turns import answer_of
+from ktoformats.plugin.row import list_in, or_error, text_in
+from ktoformats.plugin.turns import answer_at, answer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ktoformats.blocks.chat import Chat, Dialogue, Marks
+    from ktoformats.blocks.chat import Chat, Marks
     from ktoformats.blocks.context import ContextReader
     from ktoformats.feedback import Context, Response
+    from ktoformats.plugin.turns import Dialogue
 
 _KINDS = ("text", "message", "conversation", "transcript", "turns")
 
@@ -52,6 +54,7 @@ class Form(Spec):
     """What an answer looks like."""
 
     text: PathText | None = None
+    """A text, the answer itself."""
     many: bool = False
     """With `text`: a list of answers."""
     strip_end: bool = False
@@ -65,7 +68,9 @@ class Form(Spec):
     turn: PathText | None = None
     """With `conversation`: which answer was judged, counted from 1."""
     transcript: PathText | None = None
+    """Context and answer in one text with marks; it needs `marks`."""
     turns: Turns | None = None
+    """Context and answer as two parallel lists of texts."""
 
     @model_validator(mode="before")
     @classmethod
@@ -97,10 +102,15 @@ class Each(Spec):
     """The items of a list, each an answer; what they hold is read relative to the item."""
 
     each: PathText
+    """The path of the list."""
     text: PathText | None = None
+    """A text, the answer itself; `.` where the item is the text."""
     message: PathText | None = None
+    """A message, a list whose last message is the answer, or a text."""
     conversation: PathText | None = None
+    """Context and answer."""
     transcript: PathText | None = None
+    """Context and answer in one text with marks; it needs `marks`."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Each:
@@ -122,6 +132,7 @@ class EachTurn(Spec):
     """Every answer of a dialogue, with what precedes it as its context."""
 
     each_turn: PathText
+    """The path of the list of messages; `.` where gathered records are the turns of one dialogue."""
 
     @property
     def field(self) -> str:
@@ -190,85 +201,67 @@ class CandidateReader:
         return [one for name, forms in spec.items() for one in self._named(name, forms, scope)]
 
     def _each(self, spec: Each, scope: Scope) -> list[Candidate]:
-        items = required(path(spec.each).read(scope), spec.each)
-        if type(items) is not list:
-            raise RecordError("wrong_type", f"expected a list, got {type(items).__name__}", field=spec.each)
-        found = []
+        items = list_in(required(path(spec.each).read(scope), spec.each), spec.each)
+        form, total, found = self._form or Form(text="."), len(items), []
         for number, item in enumerate(items):
-            inner = Scope(scope.record, item, number, len(items))
-            answer = self._answer(self._form or Form(text="."), inner, f"{spec.each}[{number}].")
-            found.append(Candidate(str(number), answer, inner))
+            inner = Scope(scope.record, item, number, total)
+            found.append(Candidate(str(number), or_error(self._answer, form, inner, spec.each), inner))
         return found
 
     def _each_turn(self, field: str, scope: Scope) -> Iterator[Candidate]:
         raw = required(path(field).read(scope), field)
         if type(raw) is not list or any(type(item) is not dict for item in raw):
             raise RecordError("wrong_type", "expected a list of messages", field=field)
-        system, turns = self._chat.read(raw, field)
+        dialogue = self._contexts.with_system(self._chat.read(raw, field), field, scope)
+        tools, turns = self._contexts.tools(scope), dialogue[1]
         leading = len(raw) - len(turns)
-        count = sum(turn.role == "assistant" for turn in turns)
-        number = -1
-        for place, turn in enumerate(turns):
-            if turn.role != "assistant":
-                continue
-            number += 1
-            inner = Scope(scope.record, raw[place + leading], number, count)
-            where = f"{field}[{place + leading}]"
-            if any(one.role == "user" for one in turns[:place]):  # a greeting answers nothing
-                answer = self._answer_to((system, turns[: place + 1]), where, scope)
-                yield Candidate(str(number), answer, inner, place + leading)
+        places = [place for place, turn in enumerate(turns) if turn.role == "assistant"]
+        for number, place in enumerate(places):
+            row = place + leading
+            answer = or_error(answer_at, dialogue, place, f"{field}[{row}]", tools)
+            if answer is not None:
+                yield Candidate(str(number), answer, Scope(scope.record, raw[row], number, len(places)), row)
 
     def _named(self, name: str, forms: tuple[Form, ...], scope: Scope) -> Iterator[Candidate]:
-        form = next((one for one in forms if _is_present(one, scope)), forms[0])
+        form = forms[0] if len(forms) == 1 else next((one for one in forms if _is_present(one, scope)), forms[0])
         if form.many and form.text is not None:
             value = path(form.text).read(scope)
             if type(value) is list:
                 for number, item in enumerate(value):
-                    yield Candidate(name, self._text(item, form, f"{form.text}[{number}]"), scope)
+                    yield Candidate(name, or_error(self._text, item, form, f"{form.text}[{number}]"), scope)
                 return
-        yield Candidate(name, self._answer(form, scope), scope)
+        yield Candidate(name, or_error(self._answer, form, scope), scope)
 
-    def _answer(self, form: Form, scope: Scope, where: str = "") -> str | Response | RecordError:
-        field = where + form.field
-        try:
-            if form.turns is not None:
-                return self._answer_of(("", form.turns.read(scope)), field, scope)
-            value = required(path(form.field).read(scope), field)
-            if form.text is not None or (form.message is not None and type(value) is str):
-                return self._text(value, form, field)
-            if form.message is not None:
-                return answer_of(("", self._chat.read(value, field)[1][-1:]), field)
-            return self._answer_of(self._dialogue(value, form, scope, field), field, scope)
-        except RecordError as error:
-            return error
+    def _answer(self, form: Form, scope: Scope, within: str = "") -> str | Response:
+        """The answer of a form; `within` is the list whose item it is."""
+        if form.text is not None and not form.strip_end:
+            text = path(form.text).read(scope)
+            if type(text) is str:  # nearly every answer there is
+                return text
+        field = f"{within}[{scope.number}].{form.field}" if within else form.field
+        if form.turns is not None:
+            return self._answer_of(("", form.turns.read(scope)), field, scope)
+        value = required(path(form.field).read(scope), field)
+        if form.text is not None or (form.message is not None and type(value) is str):
+            return self._text(value, form, field)
+        if form.message is not None:
+            return answer_of(("", self._chat.read(value, field)[1][-1:]), field)
+        return self._answer_of(self._dialogue(value, form, scope, field), field, scope)
 
     def _dialogue(self, value: Any, form: Form, scope: Scope, field: str) -> Dialogue:
         if form.transcript is not None:
             return with_marks(self._marks, field).read(value, field)
         return _cut(self._chat.read(value, field), form, scope)
 
-    def _text(self, value: Any, form: Form, field: str) -> str | RecordError:
+    def _text(self, value: Any, form: Form, field: str) -> str:
         if type(value) is list and len(value) == 1:
             value = value[0]
-        if type(value) is not str:
-            kind = "null_field" if value is None else "wrong_type"
-            return RecordError(kind, f"expected a text, got {type(value).__name__}", field=field)
-        return self._marks.strip_end(value) if form.strip_end and self._marks else value
-
-    def _answer_to(self, dialogue: Dialogue, field: str, scope: Scope) -> Response | RecordError:
-        try:
-            return self._answer_of(dialogue, field, scope)
-        except RecordError as error:
-            return error
+        text = text_in(value, field)
+        return self._marks.strip_end(text) if form.strip_end and self._marks else text
 
     def _answer_of(self, dialogue: Dialogue, field: str, scope: Scope) -> Response:
-        answer = answer_of(dialogue, field, self._contexts.tools(scope))
-        system = self._contexts.system(scope)
-        if answer.context is None or not system or system == answer.context.system:
-            return answer
-        if answer.context.system:
-            raise RecordError("prompt_mismatch", "its system message differs from the system column", field=field)
-        return answer._replace(context=answer.context._replace(system=system))
+        contexts = self._contexts
+        return answer_of(contexts.with_system(dialogue, field, scope), field, contexts.tools(scope))
 
 
 def _is_present(form: Form, scope: Scope) -> bool:

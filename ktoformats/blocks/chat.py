@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, model_validator
 
@@ -12,10 +12,11 @@ from ktoformats.blocks.path import MISSING, Scope
 from ktoformats.blocks.spec import PathText, Spec, path
 from ktoformats.errors import RecordError
 from ktoformats.feedback import Message
+from ktoformats.plugin.row import wrong_type
 from ktoformats.plugin.turns import ROLES, check_order, read_messages
 
-Dialogue = tuple[str, list[Message]]
-"""A system text and the turns after it."""
+if TYPE_CHECKING:
+    from ktoformats.plugin.turns import Dialogue
 
 _PLAIN: Final = ("role", "content")
 
@@ -24,6 +25,7 @@ class Chat(Spec):
     """What a message looks like."""
 
     role: PathText = "role"
+    """The path of the role."""
     content: PathText = "content"
     """A path; one of many parts (`parts[*].text`) has them joined."""
     roles: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -80,8 +82,11 @@ class Marks(Spec):
     """The marks that begin each turn of a transcript."""
 
     user: str = Field(min_length=1)
+    """What begins a turn of the user."""
     assistant: str = Field(min_length=1)
+    """What begins an answer."""
     system: str | None = Field(None, min_length=1)
+    """What begins the system text, where there is one."""
     end: tuple[str, ...] = ()
     """What may stand behind a turn and is no part of it."""
 
@@ -109,7 +114,7 @@ class Marks(Spec):
             RecordError: It is no text, does not begin with a mark, or its turns are out of order.
         """
         if type(value) is not str:
-            raise RecordError("wrong_type", f"expected a transcript, got {type(value).__name__}", field=field)
+            raise wrong_type(field, value, "a transcript")
         text = self._with_first_mark(value)
         found = list(self._split.finditer(text))
         if not found or text[: found[0].start()].strip():
@@ -117,7 +122,7 @@ class Marks(Spec):
             raise RecordError("no_transcript", f"expected it to begin with one of the marks {marks}", field=field)
         ends = [*(mark.start() for mark in found[1:]), len(text)]
         turns = [
-            Message(self._roles[mark.group()], self.strip_end(text[mark.end() : end]).strip())
+            Message(self._roles[mark.group()], self.strip_end(text[mark.end() : end].strip()).strip())
             for mark, end in zip(found, ends, strict=True)
         ]
         system = turns.pop(0).content if turns[0].role == "system" else ""
@@ -133,9 +138,11 @@ class Marks(Spec):
         return text
 
     def strip_end(self, text: str) -> str:
-        """A text without the end marks behind it."""
+        """A text without the end marks behind it, and without white space behind them."""
+        ends = tuple(end for end in self.end if end.strip())
         while True:
-            shorter = next((text.removesuffix(end) for end in self.end if end and text.endswith(end)), None)
-            if shorter is None:
+            bare = text.rstrip()
+            mark = next((end for end in ends if text.endswith(end) or bare.endswith(end.rstrip())), None)
+            if mark is None:
                 return text
-            text = shorter
+            text = text.removesuffix(mark) if text.endswith(mark) else bare.removesuffix(mark.rstrip())

@@ -12,10 +12,13 @@ from ktoformats.blocks.path import MISSING, Scope, read_path
 from ktoformats.blocks.spec import PathText, Spec, one_of, path
 from ktoformats.errors import RecordError
 from ktoformats.feedback import Context, Message
-from ktoformats.plugin.turns import as_json, context_of, read_messages
+from ktoformats.plugin.row import null_field, text_in
+from ktoformats.plugin.turns import after, as_json, context_of, read_messages, with_system
 
 if TYPE_CHECKING:
-    from ktoformats.blocks.chat import Chat, Dialogue, Marks
+    from ktoformats.blocks.chat import Chat, Marks
+    from ktoformats.blocks.path import Path
+    from ktoformats.plugin.turns import Dialogue
 
 _FIELD: Final = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
 
@@ -24,6 +27,7 @@ class Template(Spec):
     """A text with paths in braces; a line whose fields are all empty is dropped."""
 
     text: str
+    """The text; `{a.b}` holds what the path finds, `{{` and `}}` are braces."""
     when: PathText | None = None
     """Only where this path holds something; the first template of a list that applies is taken."""
 
@@ -67,16 +71,16 @@ def _text_of(value: Any, field: str) -> str:
         return ""
     if type(value) in (int, float):
         return str(value)
-    if type(value) is not str:
-        raise RecordError("wrong_type", f"expected a text, got {type(value).__name__}", field=field)
-    return value
+    return text_in(value, field)
 
 
 class Turns(Spec):
     """Two parallel lists of texts, the user's one longer where the answer is not among them."""
 
     user: PathText
+    """The path of the list of the user's texts."""
     assistant: PathText
+    """The path of the list of answers: as many, or one fewer."""
 
     def read(self, scope: Scope) -> list[Message]:
         """The turns in order.
@@ -103,12 +107,17 @@ class Prompt(Spec):
     """The context of the candidates that bring none of their own."""
 
     path: PathText | None = None
+    """A text: the one user turn, or the last after `history`."""
     template: tuple[Template, ...] | None = None
+    """A text put together from several fields; of a list, the first that applies."""
     messages: PathText | None = None
+    """A list of messages that ends in a user turn."""
     drop_last: bool = False
     """With `messages`: leave the last turn out, for it is an answer."""
     transcript: PathText | None = None
+    """A text in which marks begin the turns; it needs `marks`."""
     turns: Turns | None = None
+    """Two parallel lists of texts."""
 
     @model_validator(mode="before")
     @classmethod
@@ -170,29 +179,42 @@ class ContextReader:
         prompt = self._prompt
         if prompt is None:
             return None
-        system, tools = self.system(scope), self.tools(scope)
+        tools = self.tools(scope)
         if prompt.path is not None and self._history is None:
-            return Context(_required_text(path(prompt.path).read(scope), prompt.path), system, (), tools)
+            return Context(_required_text(scope, prompt.path), self._system_text(scope), (), tools)
         found, turns = self._dialogue(prompt, scope)
         if self._history is not None:
-            turns = [*self._pairs(scope), *turns]
-        return context_of((_merged(found, system, prompt.field), turns), prompt.field, tools)
+            field = self._history.text
+            dialogue = after(self._earlier(self._history, scope), turns, field)
+            found, turns = with_system(dialogue, found, prompt.field, field)
+        return context_of(self.with_system((found, turns), prompt.field, scope), prompt.field, tools)
 
-    def system(self, scope: Scope) -> str:
-        """The system text; empty where there is none."""
-        value = self._system.read(scope) if self._system else ""
+    def with_system(self, dialogue: Dialogue, field: str, scope: Scope) -> Dialogue:
+        """A dialogue under the record's system text.
+
+        Raises:
+            RecordError: `prompt_mismatch`: it begins with another system message.
+        """
+        return with_system(dialogue, self._system_text(scope), field, self._system.text) if self._system else dialogue
+
+    def _system_text(self, scope: Scope) -> str:
+        if self._system is None:
+            return ""
+        value = self._system.read(scope)
         if type(value) is list:
-            value = "".join(part for part in value if type(part) is str)
-        return _text_of(value, self._system.text if self._system else "system")
+            return "".join(part for part in value if type(part) is str)
+        return "" if value is MISSING or value is None else text_in(value, self._system.text)
 
     def tools(self, scope: Scope) -> str:
         """The tools as JSON text; empty where there are none."""
-        value = self._tools.read(scope) if self._tools else None
-        return as_json(None if value is MISSING else value, self._tools.text if self._tools else "tools")
+        if self._tools is None:
+            return ""
+        value = self._tools.read(scope)
+        return as_json(None if value is MISSING else value, self._tools.text)
 
     def _dialogue(self, prompt: Prompt, scope: Scope) -> Dialogue:
         if prompt.path is not None:
-            return "", [Message("user", _required_text(path(prompt.path).read(scope), prompt.path))]
+            return "", [Message("user", _required_text(scope, prompt.path))]
         if prompt.template is not None:
             text = next((one.fill(scope) for one in prompt.template if one.applies(scope)), "")
             return "", [Message("user", text)]
@@ -209,11 +231,9 @@ class ContextReader:
             turns.pop()  # the mark that the answer follows
         return system, turns
 
-    def _pairs(self, scope: Scope) -> list[Message]:
-        value = self._history.read(scope) if self._history else None
-        if value is MISSING or value is None:
-            return []
-        return read_messages(value, self._history.text if self._history else "history")[1]
+    def _earlier(self, history: Path, scope: Scope) -> Dialogue:
+        value = history.read(scope)
+        return ("", []) if value is MISSING or value is None else read_messages(value, history.text)
 
 
 def with_marks(marks: Marks | None, field: str) -> Marks:
@@ -221,12 +241,6 @@ def with_marks(marks: Marks | None, field: str) -> Marks:
     if marks is None:
         raise RecordError("no_transcript", "the mapping has no marks", field=field)
     return marks
-
-
-def _merged(found: str, system: str, field: str) -> str:
-    if found and system and found != system:
-        raise RecordError("prompt_mismatch", "its system message differs from the system column", field=field)
-    return found or system
 
 
 def required(value: Any, field: str) -> Any:
@@ -238,12 +252,10 @@ def required(value: Any, field: str) -> Any:
     if value is MISSING:
         raise RecordError("missing_field", "nothing stands there", field=field)
     if value is None:
-        raise RecordError("null_field", "is null, but the record needs it", field=field)
+        raise null_field(field)
     return value
 
 
-def _required_text(value: Any, field: str) -> str:
-    if type(value) is not str:
-        required(value, field)
-        raise RecordError("wrong_type", f"expected a text, got {type(value).__name__}", field=field)
-    return value
+def _required_text(scope: Scope, field: str) -> str:
+    value = path(field).read(scope)
+    return value if type(value) is str else text_in(required(value, field), field)

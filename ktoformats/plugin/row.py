@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ktoformats.errors import RecordError
 from ktoformats.feedback import Context, Message, Response
-from ktoformats.plugin.turns import MAX_TURNS, answer_of, as_json, context_of, read_messages
+from ktoformats.plugin.turns import after, answer_of, as_json, context_of, read_messages, with_system
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from ktoformats.plugin.turns import Dialogue
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +42,11 @@ class Columns:
     """Columns carried along to the sample as they are (`keep:`)."""
     verdicts: tuple[str, ...] = dataclasses.field(init=False)
     """The verdict columns, in the order of the specification: the first that is not null decides."""
+    answers: tuple[str, str] = dataclasses.field(init=False)
+    """The columns of a single answer: the first that is not null is it."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "answers", (self.response, self.completion))
         object.__setattr__(self, "verdicts", (self.label, self.score, self.rating, self.preference))
 
 
@@ -73,19 +80,11 @@ class Row:
 
     def text(self, field: str) -> str:
         """The value of a required text field, byte-identical."""
-        value = self.record.get(field)
-        if type(value) is str:
-            return value
-        if field not in self.record:
-            raise self._missing(field)
-        raise wrong_type(field, value, "a text")
+        return text_in(self[field], field)
 
     def list(self, field: str) -> builtins.list[Any]:
         """The value of a required list field."""
-        value = self[field]
-        if type(value) is list:
-            return value
-        raise wrong_type(field, value, "a list")
+        return list_in(self[field], field)
 
     def first(self, *fields: str) -> str | None:
         """The first of these fields that is present and not null, or None."""
@@ -108,69 +107,57 @@ class Row:
         field = columns.prompt if prompt is None else prompt
         value = record.get(field)
         system = self._system() if columns.system in record else ""
-        tools = as_json(record[columns.tools]) if columns.tools in record else ""
+        tools = self.tools() if columns.tools in record else ""
         history = record.get(columns.conversation)
         if type(value) is str and (history is None or history == []):
             return Context(value, system, (), tools)
         if value is None:
-            raise self._missing(field) if field not in record else null_field(field)
+            raise null_field(field) if field in record else self._missing(field)
         if type(value) is str:
-            return self._with_history(value, system, tools)
-        if type(value) is not list:
+            field = columns.conversation
+            dialogue = after(read_messages(history, field), [Message("user", value)], field)
+        elif type(value) is not list:
             raise wrong_type(field, value, "a text or a list of messages")
-        if history not in (None, []):
-            message = f"holds messages, and column {self.columns.conversation!r} holds a history; which comes first?"
+        elif history not in (None, []):
+            message = f"holds messages, and column {columns.conversation!r} holds a history; which comes first?"
             raise RecordError("prompt_mismatch", message, field=field)
-        return self._merge_system(context_of(read_messages(value, field), field, tools), system, field)
-
-    def _with_history(self, prompt: str, system: str, tools: str) -> Context:
-        field = self.columns.conversation
-        found, turns = read_messages(self.record[field], field)
-        if turns and turns[-1].role == "user":
-            if turns[-1].content != prompt:
-                raise RecordError(
-                    "prompt_mismatch",
-                    f"ends in another user turn than the prompt {prompt[:60]!r}",
-                    field=field,
-                )
         else:
-            turns = [*turns, Message("user", prompt)]
-        return self._merge_system(context_of((found, turns), field, tools), system, field)
+            dialogue = read_messages(value, field)
+        return context_of(with_system(dialogue, system, field, columns.system), field, tools)
 
-    def _merge_system(self, context: Context, system: str, field: str) -> Context:
-        if not system or system == context.system:
-            return context
-        if context.system:
-            raise RecordError(
-                "prompt_mismatch",
-                f"the system message differs from column {self.columns.system!r}",
-                field=field,
-            )
-        return context._replace(system=system)
+    def tools(self) -> str:
+        """The tools offered, as JSON text; empty where there are none."""
+        return as_json(self.record.get(self.columns.tools), self.columns.tools)
 
     def _system(self) -> str:
         value = self.record.get(self.columns.system)
-        if value is None:
-            return ""
-        if type(value) is not str:
-            raise wrong_type(self.columns.system, value, "a text")
-        return value
+        return "" if value is None else text_in(value, self.columns.system)
 
-    def dialogue(self, field: str) -> tuple[str, builtins.list[Message]]:
+    def dialogue(self, field: str) -> Dialogue:
         """The system text and the turns of a conversation column."""
-        found, turns = read_messages(self[field], field)
-        system = self._system()
-        if system and found and system != found:
-            raise RecordError(
-                "prompt_mismatch",
-                f"the system message differs from column {self.columns.system!r}",
-                field=field,
-            )
-        return found or system, turns
+        return with_system(read_messages(self.list(field), field), self._system(), field, self.columns.system)
 
-    def response(self, field: str) -> str | Response:
-        """An answer column: a text, a message, or a list of messages that ends in the answer."""
+    def response(self, field: str | None = None) -> str | Response:
+        """An answer column: a text, a message, or a list of messages that ends in the answer.
+
+        Args:
+            field: The column; None takes the configured response or completion.
+        """
+        if field is None:
+            field, other = self.columns.answers
+            if self.record.get(field) is None and other in self.record:
+                field = other
         return self.answer(self[field], field)
+
+    def conversation(self, field: str) -> str | Response:
+        """An answer column that may hold a whole conversation, as messages or as pairs; else as `response` reads it.
+
+        What precedes the answer is its own context then, with the record's system text and tools.
+        """
+        value = self[field]
+        if type(value) is not list or not value:
+            return self.answer(value, field)
+        return answer_of(self.dialogue(field), field, self.tools())
 
     def answer(self, value: Any, field: str) -> str | Response:
         """An answer that was already taken out of the record; `field` is its path for errors."""
@@ -189,6 +176,28 @@ class Row:
     def _missing(self, field: str) -> RecordError:
         seen = ", ".join(map(repr, list(self.record)[:12])) or "nothing"
         return RecordError("missing_field", f"is absent; the record has {seen}", field=field)
+
+
+def or_error(read: Callable[..., _Answer], *given: Any) -> _Answer | RecordError:
+    """What `read` makes of an answer, or the error in its place: a damaged answer costs itself, not its record."""
+    try:
+        return read(*given)
+    except RecordError as error:
+        return error
+
+
+def text_in(value: Any, field: str) -> str:
+    """A value that must be a text."""
+    if type(value) is str:
+        return value
+    raise wrong_type(field, value, "a text")
+
+
+def list_in(value: Any, field: str) -> list[Any]:
+    """A value that must be a list."""
+    if type(value) is list:
+        return value
+    raise wrong_type(field, value, "a list")
 
 
 def wrong_type(field: str, value: Any, expected: str) -> RecordError:
@@ -221,6 +230,3 @@ def items_of(row: Row, field: str) -> Iterator[tuple[str, Any]]:
     """The items of a list field with their paths."""
     for number, item in enumerate(row.list(field)):
         yield f"{field}[{number}]", item
-
-
-__all__ = ["MAX_TURNS", "Columns", "Row", "items_of", "null_field", "wrong_type"]

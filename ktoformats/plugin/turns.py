@@ -14,6 +14,9 @@ import orjson
 from ktoformats.errors import RecordError
 from ktoformats.feedback import Context, Message, Response
 
+Dialogue = tuple[str, list[Message]]
+"""A system text (empty where there is none) and the turns after it."""
+
 MAX_TURNS: Final = 2000
 ROLES: Final[dict[str, str]] = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
@@ -29,7 +32,7 @@ _PLAIN_ROLES: Final = ("user", "assistant", "system")  # a tuple: a role may be 
 _PARTS_OF_TEXT: Final = frozenset({"text", "input_text", "output_text"})
 
 
-def read_messages(value: Any, field: str) -> tuple[str, list[Message]]:
+def read_messages(value: Any, field: str) -> Dialogue:
     """Read a list of messages, or of `[user, assistant]` pairs, into a system text and turns.
 
     Args:
@@ -150,7 +153,34 @@ def check_order(turns: list[Message], field: str, offset: int = 0) -> None:
         before = role
 
 
-def context_of(dialogue: tuple[str, list[Message]], field: str, tools: str = "") -> Context:
+def with_system(dialogue: Dialogue, system: str, field: str, column: str) -> Dialogue:
+    """A dialogue under the system text of another column, which a system message of its own must repeat.
+
+    Raises:
+        RecordError: `prompt_mismatch`: they differ.
+    """
+    found, turns = dialogue
+    if found and system and found != system:
+        raise RecordError("prompt_mismatch", f"the system message differs from column {column!r}", field=field)
+    return found or system, turns
+
+
+def after(earlier: Dialogue, turns: list[Message], field: str) -> Dialogue:
+    """Earlier turns and those that follow; the user turn that follows may be repeated at the end of the earlier ones.
+
+    Raises:
+        RecordError: `prompt_mismatch`: the earlier ones end in another user turn; `field` is theirs.
+    """
+    system, before = earlier
+    if before and turns and before[-1].role == turns[0].role == "user":
+        if before[-1].content != turns[0].content:
+            message = f"ends in another user turn than the prompt {turns[0].content[:60]!r}"
+            raise RecordError("prompt_mismatch", message, field=field)
+        before = before[:-1]
+    return system, [*before, *turns]
+
+
+def context_of(dialogue: Dialogue, field: str, tools: str = "") -> Context:
     """The context that these turns are, which must end in a user turn (or a tool's answer).
 
     Raises:
@@ -167,7 +197,7 @@ def context_of(dialogue: tuple[str, list[Message]], field: str, tools: str = "")
     return Context(prompt, system, tuple(turns) if len(turns) > 1 else (), tools)
 
 
-def answer_of(dialogue: tuple[str, list[Message]], field: str, tools: str = "") -> Response:
+def answer_of(dialogue: Dialogue, field: str, tools: str = "") -> Response:
     """The answer that these turns end in; turns before it become its own context.
 
     Raises:
@@ -180,6 +210,19 @@ def answer_of(dialogue: tuple[str, list[Message]], field: str, tools: str = "") 
     answer = turns[-1]
     context = context_of((system, turns[:-1]), field, tools) if len(turns) > 1 else None
     return Response(answer.content, answer.reasoning, answer.tool_calls, context)
+
+
+def answer_at(dialogue: Dialogue, place: int, field: str, tools: str = "") -> Response | None:
+    """The answer at a place among the turns, with what precedes it as its context; None for a greeting.
+
+    Raises:
+        RecordError: The turn is not the assistant's.
+    """
+    system, turns = dialogue
+    until = turns[: place + 1]
+    if until and until[-1].role == "assistant" and all(turn.role != "user" for turn in until):
+        return None  # it answers nothing
+    return answer_of((system, until), field, tools)
 
 
 def as_json(value: Any, field: str = "tools") -> str:

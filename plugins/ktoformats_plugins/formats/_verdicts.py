@@ -27,23 +27,19 @@ def verdict_in(shape: Shape) -> str | None:
     return shape.any_of(*shape.columns.verdicts)
 
 
-def judged(row: Row, context: Context, response: str | Response) -> Judged:
-    """This answer got this record's verdict.
+def judged(
+    row: Row,
+    context: Context | None,
+    response: str | Response | RecordError,
+    turn: dict[str, Any] | None = None,
+    path: str = "",
+) -> Judged:
+    """This answer got the verdict of this record, or of one turn in it.
 
     Raises:
         RecordError: There is no verdict column.
     """
-    return judged_by(row.record, row.columns, context, response)
-
-
-def judged_by(
-    cells: dict[str, Any],
-    columns: Columns,
-    context: Context | None,
-    response: str | Response | RecordError,
-    path: str = "",
-) -> Judged:
-    """As `judged`, with the verdict taken from any object, such as one turn of a conversation."""
+    cells, columns = row.record if turn is None else turn, row.columns
     first: tuple[str, Any, str] | None = None
     others: tuple[tuple[str, Any, str], ...] = ()
     for name, scale in zip(columns.verdicts, _SCALES_IN_ORDER, strict=True):

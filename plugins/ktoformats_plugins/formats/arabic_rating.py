@@ -25,7 +25,7 @@ class ArabicRating(Format):
     def claim(self, shape: Shape) -> Claim:
         """Prompt, response and the rating column."""
         columns = shape.columns
-        response = shape.any_of(columns.response, columns.completion)
+        response = shape.any_of(*columns.answers)
         if columns.arabic_rating not in shape:
             return Claim(0, f"no column {columns.arabic_rating!r}")
         if response is None or columns.prompt not in shape:
@@ -34,11 +34,10 @@ class ArabicRating(Format):
 
     def facts(self, row: Row) -> Iterator[Fact]:
         """One judged answer."""
-        columns = row.columns
-        cell = row[columns.arabic_rating]
-        response = row.response(row.first(columns.response, columns.completion) or columns.response)
+        field = row.columns.arabic_rating
+        cell, response = row[field], row.response()
         scale = self.numbers if type(cell) is not str or read_score(cell) is not None else self.words
-        yield Judged(row.context(), response, cell, columns.arabic_rating, scale)
+        yield Judged(row.context(), response, cell, field, scale)
 
 
 @hookimpl

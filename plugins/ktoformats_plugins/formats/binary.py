@@ -19,7 +19,7 @@ class Binary(Format):
     def claim(self, shape: Shape) -> Claim:
         """Prompt, response and verdict; a conversation beside them is history."""
         columns = shape.columns
-        response = shape.any_of(columns.response, columns.completion)
+        response = shape.any_of(*columns.answers)
         verdict = verdict_in(shape)
         if columns.prompt not in shape:
             return Claim(0, f"no prompt column {columns.prompt!r}")
@@ -31,11 +31,7 @@ class Binary(Format):
 
     def facts(self, row: Row) -> Iterator[Fact]:
         """One judged answer."""
-        columns = row.columns
-        field = row.first(columns.response, columns.completion)
-        if field is None:
-            field = columns.completion if columns.completion in row else columns.response  # says which is missing
-        response = row.response(field)
+        response = row.response()
         yield judged(row, row.context(), response)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ktoformats import (
     Claim,
+    Dialogue,
     Fact,
     Format,
     Plugin,
@@ -13,13 +14,14 @@ from ktoformats import (
     Row,
     Shape,
     Unjudged,
+    answer_at,
     answer_of,
-    as_json,
     claim_of,
     context_of,
     hookimpl,
+    or_error,
 )
-from ktoformats_plugins.formats._verdicts import SCALES, has_verdict, judged, judged_by, verdict_in
+from ktoformats_plugins.formats._verdicts import SCALES, has_verdict, judged, verdict_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +38,7 @@ class Conversation(Format):
         field = shape.any_of(columns.messages, columns.conversation)
         if field is None:
             return Claim(0, f"no column {columns.messages!r} or {columns.conversation!r}")
-        response = shape.any_of(columns.response, columns.completion)
+        response = shape.any_of(*columns.answers)
         if response is not None and columns.prompt in shape:
             return Claim(0, f"has both {columns.prompt} and {response}: the conversation is only history")
         verdict = verdict_in(shape)
@@ -50,55 +52,48 @@ class Conversation(Format):
         """One judged answer, or one for each turn that has a verdict."""
         columns = row.columns
         field = row.first(columns.messages, columns.conversation) or columns.messages
-        turns = row.list(field)
-        in_turns = any(type(turn) is dict and has_verdict(turn, columns) for turn in turns)
+        dialogue, raw = row.dialogue(field), row[field]
+        in_turns = any(type(turn) is dict and has_verdict(turn, columns) for turn in raw)
         if in_turns:
-            yield from _each_turn(row, turns, field)
+            yield from _each_turn(row, raw, dialogue, field)
         if not in_turns or row.first(*columns.verdicts) is not None:
-            yield self._whole(row, field)
-
-    def _whole(self, row: Row, field: str) -> Fact:
-        system, turns = row.dialogue(field)
-        response = row.first(row.columns.response, row.columns.completion)
-        tools = _tools(row)
-        if response is None:
-            answer = answer_of((system, turns), field, tools)
-            if answer.context is None:
-                raise RecordError("role_order", "no user turn before the answer", field=field)
-            return judged(row, answer.context, answer)
-        if turns and turns[-1].role == "assistant":
-            # the response is judged as another answer to the last user turn
-            while turns and turns[-1].role != "user":
-                turns.pop()
-            row.notices.append("trailing_answer")
-        return judged(row, context_of((system, turns), field, tools), row.response(response))
+            yield _whole(row, dialogue, field)
 
 
-def _tools(row: Row) -> str:
-    return as_json(row.get(row.columns.tools))
+def _whole(row: Row, dialogue: Dialogue, field: str) -> Fact:
+    """The record's own verdict: about its response, else about the last turn."""
+    _, turns = dialogue
+    if row.first(*row.columns.answers) is None:
+        answer = answer_of(dialogue, field, row.tools())
+        if answer.context is None:
+            raise RecordError("role_order", "no user turn before the answer", field=field)
+        return judged(row, None, answer)
+    if turns and turns[-1].role == "assistant":
+        # the response is judged as another answer to the last user turn
+        while turns and turns[-1].role != "user":
+            turns.pop()
+        row.notices.append("trailing_answer")
+    return judged(row, context_of(dialogue, field, row.tools()), row.response())
 
 
-def _each_turn(row: Row, turns: list[Any], field: str) -> Iterator[Fact]:
+def _each_turn(row: Row, raw: list[Any], dialogue: Dialogue, field: str) -> Iterator[Fact]:
     """The turns that carry a verdict, each with what precedes it as context; a bad one costs itself alone."""
-    system, messages = row.dialogue(field)  # the whole must be in order before its parts mean anything
-    leading = len(turns) - len(messages)  # a system message in front
-    for number, turn in enumerate(turns):
+    leading = len(raw) - len(dialogue[1])  # a system message in front
+    for number, turn in enumerate(raw):
         if not has_verdict(turn, row.columns):
             continue
-        path = f"{field}[{number}]"
-        until = messages[: number + 1 - leading]
-        is_answer = bool(until) and until[-1].role == "assistant"
+        path, place = f"{field}[{number}]", number - leading
+        is_answer = place >= 0 and dialogue[1][place].role == "assistant"
         if all(turn.get(name) is None for name in row.columns.verdicts):
             if is_answer:
                 yield Unjudged("null_verdict")
         elif not is_answer:
             error = RecordError("role_order", "a verdict on a turn that is no answer", field=path)
-            yield judged_by(turn, row.columns, None, error, path)
-        elif len(until) == 1:
-            yield Unjudged("null_verdict")  # a greeting answers nothing
+            yield judged(row, None, error, turn, path)
         else:
-            answer = answer_of((system, until), path, _tools(row))
-            yield judged_by(turn, row.columns, answer.context, answer, path)
+            answer = or_error(answer_at, dialogue, place, path, row.tools())
+            # a greeting answers nothing
+            yield Unjudged("null_verdict") if answer is None else judged(row, None, answer, turn, path)
 
 
 @hookimpl

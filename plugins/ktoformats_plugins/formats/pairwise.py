@@ -4,23 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ktoformats import (
-    Claim,
-    Context,
-    Fact,
-    Format,
-    Pair,
-    Plugin,
-    RecordError,
-    Response,
-    Row,
-    Shape,
-    answer_of,
-    as_json,
-    claim_of,
-    hookimpl,
-    read_messages,
-)
+from ktoformats import Claim, Fact, Format, Pair, Plugin, Row, Shape, claim_of, hookimpl, number_in, or_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,56 +36,17 @@ class Pairwise(Format):
         """One pair; a side that cannot be read costs that side."""
         columns = row.columns
         context = row.context() if row.get(columns.prompt) is not None else None
-        margin = self._margin(row.record)
-        yield Pair(context, _side(row, columns.chosen, context), _side(row, columns.rejected, context), margin)
+        chosen = or_error(row.conversation, columns.chosen)
+        rejected = or_error(row.conversation, columns.rejected)
+        yield Pair(context, chosen, rejected, self._margin(row.record))
 
     def _margin(self, record: dict[str, Any]) -> float | None:
         """How much better the chosen answer is; None where the record does not say it in numbers."""
         if self.chosen_score in record:
-            chosen, rejected = _number(record[self.chosen_score]), _number(record.get(self.rejected_score))
+            chosen, rejected = number_in(record[self.chosen_score]), number_in(record.get(self.rejected_score))
             if chosen is not None and rejected is not None:
                 return chosen - rejected
-        return _number(record[self.margin]) if self.margin in record else None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if type(value) in (int, float) else None
-
-
-def _side(row: Row, field: str, context: Context | None) -> str | Response | RecordError:
-    try:
-        value = row[field]
-        if type(value) is list and _starts_with_user(value):
-            return _conversation(value, field, context, row)
-        return row.answer(value, field)
-    except RecordError as error:
-        return error
-
-
-def _starts_with_user(value: list[Any]) -> bool:
-    _, turns = read_messages(value, "")
-    return bool(turns) and turns[0].role == "user"
-
-
-def _conversation(value: list[Any], field: str, context: Context | None, row: Row) -> Response:
-    """A whole conversation that ends in the answer; beside a prompt it must repeat that prompt."""
-    answer = answer_of(read_messages(value, field), field, as_json(row.get(row.columns.tools)))
-    own = answer.context
-    if own is None:
-        return answer
-    system = row.text(row.columns.system) if row.get(row.columns.system) is not None else ""
-    if system and own.system and own.system != system:
-        raise RecordError(
-            "prompt_mismatch", f"its system message differs from column {row.columns.system!r}", field=field
-        )
-    own = own._replace(system=own.system or system)
-    if context is not None:
-        if own.prompt != context.prompt:
-            raise RecordError(
-                "prompt_mismatch", f"its last user turn differs from column {row.columns.prompt!r}", field=field
-            )
-        own = own if own.conversation else context._replace(system=own.system or context.system)
-    return answer._replace(context=own)
+        return number_in(record[self.margin]) if self.margin in record else None
 
 
 @hookimpl

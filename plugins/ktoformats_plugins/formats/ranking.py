@@ -10,14 +10,13 @@ from ktoformats import (
     Format,
     Plugin,
     Ranked,
-    RecordError,
-    Response,
     Row,
     Shape,
     Unjudged,
     claim_of,
     hookimpl,
     items_of,
+    or_error,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class Ranking(Format):
     def facts(self, row: Row) -> Iterator[Fact]:
         """One ranking; an answer that cannot be read costs that answer."""
         field = row.columns.responses
-        responses = tuple(_answer(row, item, path) for path, item in items_of(row, field))
+        responses = tuple([or_error(row.answer, item, path) for path, item in items_of(row, field)])
         if self.order == "ranks":
             rankings = row.columns.rankings
             if row.get(rankings) is None and rankings in row:
@@ -56,13 +55,6 @@ class Ranking(Format):
             rankings, ranks = field, tuple(range(1, len(responses) + 1))
             best = "low" if self.order == "best_first" else "high"
         yield Ranked(row.context(), responses, ranks, best, rankings)
-
-
-def _answer(row: Row, item: object, path: str) -> str | Response | RecordError:
-    try:
-        return row.answer(item, path)
-    except RecordError as error:
-        return error
 
 
 @hookimpl
