@@ -22,11 +22,11 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
 
 import click
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 import ktoformats
 from ktoformats import feedback
-from ktoformats.blocks.spec import Spec
+from ktoformats.blocks.spec import PathText, Spec
 from ktoformats.cli.main import cli
 from ktoformats.config.models import (
     BasePreferenceConfig,
@@ -110,8 +110,14 @@ NAMES: Final[dict[Any, str]] = {
     Path: "path",
     PathLike[str]: "path",
 }
+OTHER_KEYS: Final[dict[str, str]] = {
+    "Winner": "The name of a candidate: the value, or the list of values, that means that it won.",
+}
+"""What the keys of a part mean that takes any."""
+
 Options = dict[str, dict[str, Any]]
 OPTIONS: Final = "`{plugin: {options}}`"
+MAPPING: Final = "mapping.md"
 
 
 def cell(text: str) -> str:
@@ -147,26 +153,44 @@ def type_of(annotation: Any) -> str:
     """An annotation in words."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
-        return " or ".join(f"`{one}`" for one in inner)
+        return " or ".join(f"`{one}`" if one != "" else '`""`' for one in inner)
     if origin is Annotated:
-        return type_of(inner[0])
+        return typed(inner[0], [part for one in inner[1:] for part in getattr(one, "metadata", [one])])
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(type_of(one) for one in inner)).replace("text or path", "path")
     if origin in (list, tuple):
         return f"list of {type_of(inner[0])}"
     if origin is dict:
-        return OPTIONS if annotation == Options else f"{type_of(inner[0])} to {type_of(inner[1])}"
-    return NAMES.get(annotation) or str(getattr(annotation, "__name__", annotation))
+        return OPTIONS if annotation == Options else f"map from {type_of(inner[0])} to {type_of(inner[1])}"
+    return NAMES.get(annotation) or named(annotation)
 
 
-def bounds_of(field: FieldInfo) -> str:
-    """The bounds of a number: `, 0 to 1`."""
-    found = {
-        kind: getattr(one, kind) for one in field.metadata for kind in ("ge", "gt", "le", "lt") if hasattr(one, kind)
-    }
+def named(annotation: Any) -> str:
+    """The name of a class; that of a part of a mapping is a link to its keys."""
+    name = str(getattr(annotation, "__name__", annotation))
+    is_part = isinstance(annotation, type) and issubclass(annotation, Spec)
+    return f"[{name}]({MAPPING}#{name.lower()})" if is_part else name
+
+
+def typed(annotation: Any, metadata: Sequence[Any]) -> str:
+    """A type and its bounds: `number, above 0`."""
+    is_path = any(one in get_args(PathText)[1:] for one in metadata)
+    return ("path" if is_path else type_of(annotation)) + bounds(metadata)
+
+
+def bounds(metadata: Sequence[Any]) -> str:
+    """Bounds in words: `, at least 0 and at most 1`."""
+    kinds = ("ge", "gt", "le", "lt")
+    found = {kind: getattr(one, kind) for one in metadata for kind in kinds if hasattr(one, kind)}
     words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
     parts = [f"{words[kind]} {value:,}" if value != 2**63 else "below 2^63" for kind, value in found.items()]
+    parts += ["not empty" for one in metadata if getattr(one, "min_length", 0)]
     return f", {' and '.join(parts)}" if parts else ""
+
+
+def type_of_field(field: FieldInfo) -> str:
+    """A field's type and bounds."""
+    return typed(field.annotation, field.metadata)
 
 
 def default_of(field: FieldInfo) -> str:
@@ -217,7 +241,7 @@ def config() -> Iterator[str]:
                     (
                         (
                             f"`{name}`",
-                            type_of(field.annotation) + bounds_of(field),
+                            type_of_field(field),
                             default_of(field),
                             meaning_of(name, field),
                         )
@@ -285,7 +309,7 @@ def plugins() -> Iterator[str]:
             rows = [
                 (
                     f"`{name}`" + (" (inherited)" if name in cls.inherits else ""),
-                    type_of(cls.model_fields[name].annotation) + bounds_of(cls.model_fields[name]),
+                    type_of_field(cls.model_fields[name]),
                     default_of(cls.model_fields[name]),
                     texts.get(name) or option_meaning(name),
                 )
@@ -365,11 +389,75 @@ def presets() -> Iterator[str]:
     yield from table(("preset", "reads", "detected", "about"), rows)
 
 
+def mapping(root: type[BaseModel] | None = None) -> Iterator[str]:
+    """Every key of a mapping and of all its parts.
+
+    Args:
+        root: What to start from; None is the mapping itself.
+
+    Raises:
+        SystemExit: A key has no text.
+    """
+    for model, places in parts_of(root or Registry().load("format", "mapping").cls).items():
+        yield from (f"## {model.__name__}", "", first_sentence(model.__doc__), "")
+        if any(places):
+            yield from (f"Stands at {', '.join(f'`{place}`' for place in places)}.{short_form(model)}", "")
+        texts = option_texts(model)
+        rows = [key_row(model, name, field, texts) for name, field in model.model_fields.items()]
+        if model.model_config.get("extra") == "allow":
+            if model.__name__ not in OTHER_KEYS:
+                raise SystemExit(f"{model.__name__}: what its other keys mean must stand in OTHER_KEYS of {__file__}")
+            rows.append(("any other key", "value or list of value", "none", OTHER_KEYS[model.__name__]))
+        yield from table(("key", "type", "default", "meaning"), rows)
+
+
+def key_row(model: type[BaseModel], name: str, field: FieldInfo, texts: dict[str, str]) -> tuple[str, str, str, str]:
+    """One key of a part of a mapping."""
+    if not (text := texts.get(name) or field.description):
+        raise SystemExit(f"{model.__name__}.{name}: its meaning must stand under it, as a docstring")
+    return f"`{field.alias or name}`", type_of_field(field), default_of(field), text
+
+
+def parts_of(root: type[BaseModel]) -> dict[type[BaseModel], list[str]]:
+    """The models that can be reached from one, and the key paths at which they stand, in the order of their keys."""
+    found: dict[type[BaseModel], list[str]] = {}
+    waiting = [(root, "")]
+    while waiting:
+        model, place = waiting.pop(0)
+        if model in found:
+            found[model] += [place] if place not in found[model] else []
+            continue
+        found[model] = [place]
+        fields = [(f"{place}.{field.alias or name}", field) for name, field in model.model_fields.items()]
+        inner = [one for here, field in fields for one in models_in(field.annotation, here.removeprefix("."))]
+        waiting = [*inner, *waiting]
+    return found
+
+
+def models_in(annotation: Any, place: str) -> Iterator[tuple[type[BaseModel], str]]:
+    """The models that an annotation names, and where; the keys of an object are names."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation, place
+    for one in get_args(annotation):
+        yield from models_in(one, f"{place}.NAME" if get_origin(annotation) is dict else place)
+
+
+def short_form(model: type[BaseModel]) -> str:
+    """What a text alone stands for, where it may stand for the whole part."""
+    try:
+        made = model.model_validate("{TEXT}")  # a path, and a template
+    except ValidationError:
+        return ""
+    meant = ", ".join(f"{key}: TEXT" for key in model.model_fields if key in made.model_fields_set)
+    return f" A text alone is short for `{{{meant}}}`."
+
+
 PAGES: Final[dict[str, Callable[[], Iterator[str]]]] = {
     "cli.md": commands,
     "config.md": config,
     "reasons.md": reasons,
     "plugins.md": plugins,
+    MAPPING: mapping,
     "presets.md": presets,
     "hooks.md": hooks,
     "python.md": names,
