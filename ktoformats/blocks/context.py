@@ -258,4 +258,17 @@ def required(value: Any, field: str) -> Any:
 
 def _required_text(scope: Scope, field: str) -> str:
     value = path(field).read(scope)
-    return value if type(value) is str else text_in(required(value, field), field)
+    if type(value) is str:
+        return value
+    if path(field).many and type(value) is list:
+        return _joined(value, field)
+    return text_in(required(value, field), field)
+
+
+def _joined(found: list[Any], field: str) -> str:
+    """The one text that a path of many finds, or the parts (`[*]`) of one."""
+    if not found:
+        raise RecordError("missing_field", "nothing stands there", field=field)
+    if len(found) > 1 and "*" not in field:
+        raise RecordError("wrong_type", f"expected one text, and {len(found)} values stand there", field=field)
+    return "".join(text_in(part, field) for part in found)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_DEPTH: Final = 32
 MAX_ITEMS: Final = 100_000
+MAX_VALUES: Final = 2_000_000
+"""In all of a record: `[]` are two bytes of a line, and sixty-four of memory."""
 
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 _FLAT: Final = _PLAIN | {float}
@@ -30,6 +32,8 @@ _SHOWN: Final = 60
 
 # In a row of backslashes each pair is consumed, so what is found is an escape and not a backslash's end.
 _QUOTES_AND_NULS: Final = re.compile(rb'\\(?:[\\"]|u0000)').findall
+# Also the string that is not closed, so that nothing is looked at twice.
+_STRINGS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 # Every escape is consumed, so that the second half of a pair or of `\\` is not taken for a beginning.
 _ESCAPES: Final = re.compile(
     r"\\(?:[^u]|u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F]..)|u....)"
@@ -51,6 +55,8 @@ def parse(line: bytes, *, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS
         RecordError: `invalid_utf8`, `control_char`, `extra_data`, `lone_surrogate`, `non_finite`,
             `int_out_of_range`, `duplicate_key`, `too_deep`, `too_many_items` or `invalid_json`.
     """
+    if len(line) > MAX_VALUES:
+        _refuse_many_values(line)
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -67,6 +73,17 @@ def parse(line: bytes, *, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS
         # A string of the text is not in the value: a key was repeated, and the last one won.
         _with_stdlib(_KEYS_DECODER, line)
     return value
+
+
+def _refuse_many_values(line: bytes) -> None:
+    """Refuse a long line that would become far more than it is, before it does."""
+    if _separators(line) > MAX_VALUES and (count := _separators(_STRINGS.sub(b"", line))) > MAX_VALUES:
+        message = f"the record has about {count} values in all, {MAX_VALUES} are allowed; split it"
+        raise RecordError("too_many_items", message)
+
+
+def _separators(line: bytes) -> int:
+    return sum(map(line.count, (b",", b"[", b"{")))
 
 
 def _quotes(line: bytes) -> int:

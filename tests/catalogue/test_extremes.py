@@ -234,6 +234,9 @@ WIDE: Final = {
     "keys within": WITHIN % (b'{"k": 0' + KEYS + b"}"),
     "items": WITHIN % (b"[0" + b",0" * MILLION + b"]"),
     "empty lists": WITHIN % (b"[[]" + b",[]" * MILLION + b"]"),
+    "lists of empty lists": WITHIN % (b"[[0]" + b",[%s[]]" % (b"[]," * 50_000) * 400 + b"]"),
+    "lists of empty objects": WITHIN % (b"[[0]" + b",[%s{}]" % (b"{}," * 50_000) * 400 + b"]"),
+    "lists a thousand deep": WITHIN % (b"[0" + b",%s%s" % (b"[" * 1000, b"]" * 1000) * 30_000 + b"]"),
 }
 
 

@@ -182,3 +182,16 @@ def test_nodes_are_known_by_their_keys_where_they_have_no_id(mapped: Any) -> Non
     }
     samples, _ = mapped("tree: {nodes: nodes, parent: up}\nverdict: {rank: k, best: low}", {"nodes": nodes})
     assert told(samples) == [("yes", "good"), ("no", "bad")]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [("qp[*].text", "what is"), ("ms[?r=u].t", "who"), ("ms[?r=a].t", "wrong_type"), ("ms[?r=x].t", "missing_field")],
+)
+def test_a_path_of_many_may_find_the_prompt(prompt: str, expected: str, mapped: Any) -> None:
+    messages = [{"r": "u", "t": "who"}, {"r": "a", "t": "1"}, {"r": "a", "t": "2"}]
+    record = {"qp": [{"text": "what "}, {"text": "is"}], "ms": messages, "a": "yes", "l": 1}
+    fine = {"qp": [{"text": "x"}], "ms": [{"r": one, "t": "x"} for one in "uax"], "a": "sure", "l": 1}
+    mapping = f"prompt: {prompt!r}\ncandidates: {{c: a}}\nverdict: {{label: l, good: [1], bad: [0]}}"
+    samples, report = mapped(mapping, fine, record)
+    assert [one["prompt"] for one in samples[1:]] + list(report.total.rejected) == [expected]
