@@ -12,6 +12,7 @@ from ktoformats.blocks.spec import PathText, Spec, path
 from ktoformats.errors import RecordError
 from ktoformats.feedback import Response
 from ktoformats.plugin.gather import Join
+from ktoformats.plugin.turns import joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,7 +92,11 @@ def _placed(answer: str | Response | RecordError, context: Context | None, row: 
         answer.row = row
         return answer
     if isinstance(answer, Response):
-        return answer._replace(context=answer.context or context, row=row)
+        try:
+            return answer._replace(context=joined(answer.context, context), row=row)
+        except RecordError as error:
+            error.row = row
+            return error
     return Response(answer, context=context, row=row)
 
 

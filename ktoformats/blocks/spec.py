@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from ktoformats.blocks.path import Path, read_path
+from ktoformats.blocks.path import read_path
 
 
 def _is_path(text: str) -> str:
@@ -24,9 +24,8 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def path(text: str) -> Path:
-    """A path, read once and remembered."""
-    return read_path(text)
+path = read_path
+"""A path, read once and remembered."""
 
 
 def one_of(spec: Spec, *names: str) -> str:

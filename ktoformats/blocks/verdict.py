@@ -272,8 +272,7 @@ class Rank(Spec):
     rank: PathText | dict[str, PathText]
     """A path from the candidate, `position` (its place in the list), or candidate to path."""
     best: Literal["low", "high"] | None = None
-    """Which end is the best. Nobody can guess it; of `position` alone it is `low`, for lists begin with the best."""
-    """Whether the low or the high ranks are the better ones."""
+    """Whether the low or the high ranks are the better ones: nobody can guess it. Of `position` it is `low`."""
     pick: Literal["", "best_worst", "best_rest", "halves"] = ""
     """Which of them are good and bad; empty takes the configuration's `ranking_strategy`."""
 
@@ -303,8 +302,7 @@ class Rank(Spec):
         if not known:
             yield Unjudged("null_verdict")
             return
-        numbers = {number_in(rank) for _, rank in known}
-        if policy.tie != "drop" and len(known) > 1 and len(numbers) == 1 and None not in numbers:
+        if policy.tie != "drop" and _are_equal([rank for _, rank in known]):
             yield from undecided(TIE, group._replace(candidates=[one for one, _ in known]), policy)
             return
         answers, ranks = tuple(one.answer for one, _ in known), tuple(rank for _, rank in known)
@@ -317,11 +315,18 @@ class Rank(Spec):
         text = self.rank if isinstance(self.rank, str) else self.rank.get(one.name)
         if text is None:
             return None
+        if not one.others:
+            return path(text).read(one.scope)
         found = [path(text).read(each.scope) for each in (one, *one.others)]
         numbers = [number_in(each) for each in found]
-        if len(found) == 1 or None in numbers:
+        if None in numbers:
             return found[0]
         return math.fsum(cast("list[float]", numbers)) / len(numbers)  # as several annotators ranked it on average
+
+
+def _are_equal(ranks: list[Any]) -> bool:
+    numbers = {number_in(rank) for rank in ranks}
+    return len(ranks) > 1 and len(numbers) == 1 and None not in numbers
 
 
 class Winner(Spec):

@@ -24,6 +24,7 @@ from ktoformats.feedback import (
     Unjudged,
 )
 from ktoformats.plugin.blank import is_blank
+from ktoformats.plugin.turns import joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -239,7 +240,7 @@ def _answer(
         raise response
     else:
         text, reasoning, calls = response.text, response.reasoning, response.tool_calls
-        context = _joined(response.context, context)
+        context = joined(response.context, context)
     if context is None:
         raise RecordError("missing_field", "the answer has no prompt, neither beside it nor in it", field="prompt")
     if policy.reasoning != "keep" and (reasoning or "<think>" in text):
@@ -254,25 +255,6 @@ def _answer(
 
 def _row_of(response: str | Response | BaseException) -> int:
     return response.row if type(response) is Response else 0
-
-
-def _joined(own: Context | None, shared: Context | None) -> Context | None:
-    """The context that an answer brings, with what the record says besides.
-
-    Raises:
-        RecordError: `prompt_mismatch`: they contradict each other, and nobody knows which one counts.
-    """
-    if own is None or shared is None or own is shared:
-        return own or shared
-    for what, one, other in zip(("user turn", "system message", "history"), own, shared, strict=False):
-        if one != other and ((one and other) or what == "user turn"):
-            message = f"the answer is a conversation with another {what} than the one beside it; keep one of the two"
-            raise RecordError("prompt_mismatch", message, field="prompt")
-    return own._replace(
-        system=own.system or shared.system,
-        conversation=own.conversation or shared.conversation,
-        tools=own.tools or shared.tools,
-    )
 
 
 def _without_reasoning(text: str, policy: Policy, outcome: Outcome) -> str:

@@ -225,6 +225,25 @@ def answer_at(dialogue: Dialogue, place: int, field: str, tools: str = "") -> Re
     return answer_of((system, until), field, tools)
 
 
+def joined(own: Context | None, shared: Context | None) -> Context | None:
+    """The context that an answer brings, with what the record says besides.
+
+    Raises:
+        RecordError: `prompt_mismatch`: they contradict each other, and nobody knows which one counts.
+    """
+    if own is None or shared is None or own is shared:
+        return own or shared
+    for what, one, other in zip(("user turn", "system message", "history"), own, shared, strict=False):
+        if one != other and ((one and other) or what == "user turn"):
+            message = f"the answer is a conversation with another {what} than the one beside it; keep one of the two"
+            raise RecordError("prompt_mismatch", message, field="prompt")
+    return own._replace(
+        system=own.system or shared.system,
+        conversation=own.conversation or shared.conversation,
+        tools=own.tools or shared.tools,
+    )
+
+
 def as_json(value: Any, field: str = "tools") -> str:
     """Tools and tool calls as JSON text: a text stays as it is, null and empty become an empty text.
 

@@ -11,6 +11,7 @@ import orjson
 
 from ktoformats.errors import SourceError
 from ktoformats.read.inflate import CODECS
+from ktoformats.read.parse import many_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,8 @@ def shape(text: bytes) -> str:
 
     Lenient where only the parser has to be strict: NaN or half a character is complete, if refused later.
     """
+    if many_values(text):
+        return "container"
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -55,8 +55,9 @@ def parse(line: bytes, *, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS
         RecordError: `invalid_utf8`, `control_char`, `extra_data`, `lone_surrogate`, `non_finite`,
             `int_out_of_range`, `duplicate_key`, `too_deep`, `too_many_items` or `invalid_json`.
     """
-    if len(line) > MAX_VALUES:
-        _refuse_many_values(line)
+    if count := many_values(line):
+        message = f"the record has about {count} values in all, {MAX_VALUES} are allowed; split it"
+        raise RecordError("too_many_items", message)
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -75,11 +76,12 @@ def parse(line: bytes, *, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS
     return value
 
 
-def _refuse_many_values(line: bytes) -> None:
-    """Refuse a long line that would become far more than it is, before it does."""
-    if _separators(line) > MAX_VALUES and (count := _separators(_STRINGS.sub(b"", line))) > MAX_VALUES:
-        message = f"the record has about {count} values in all, {MAX_VALUES} are allowed; split it"
-        raise RecordError("too_many_items", message)
+def many_values(line: bytes) -> int:
+    """About how many values a line has if they are too many, else 0; found before they take up memory."""
+    if len(line) <= MAX_VALUES or _separators(line) <= MAX_VALUES:
+        return 0
+    count = _separators(_STRINGS.sub(b"", line))
+    return count if count > MAX_VALUES else 0
 
 
 def _separators(line: bytes) -> int:

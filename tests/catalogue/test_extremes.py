@@ -252,12 +252,14 @@ def test_a_million_levels_or_items_cost_their_record(tmp_path: Path, measure: Ca
         tmp_path / "array.json",
         *(b"[", GOOD, b",\n", DEEP["lists"], b",\n", DEEP["objects within"], b",\n", WIDE["keys"], b",\n", BAD, b"]"),
     )
-    *found, last = measure(*lines, array)
+    open_end = write(tmp_path / "open end.jsonl", GOOD, b"\n", BAD, b"\n", WIDE["lists of empty lists"])
+    *found, tail, last = measure(*lines, open_end, array)
     for (path, reason), one in zip(lines.items(), found, strict=True):
         assert one.found == {"lines": [1, 3], "rejected": {reason: 1}}, path.name
+    assert tail.found == {"lines": [1, 2], "rejected": {"too_many_items": 1}}
     assert last.found == {"lines": [1, 5], "rejected": {"too_deep": 2, "too_many_items": 1}}
-    assert max(one.mib for one in (*found, last)) <= MOST_MIB_OF_A_RECORD
-    assert max(one.seconds for one in (*found, last)) < MOST_SECONDS
+    assert max(one.mib for one in (*found, tail, last)) <= MOST_MIB_OF_A_RECORD
+    assert max(one.seconds for one in (*found, tail, last)) < MOST_SECONDS
 
 
 def test_a_million_columns_cost_bounded_time(tmp_path: Path, measure: Callable[..., list[Measured]]) -> None:

@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import ktoformats.train.dataset  # noqa: F401 - the first case is not to pay for it
 from ktoformats import EmptyDatasetError, KTODataConfig, KTODataLoader, SourceError
 from ktoformats.cli.main import main
 

@@ -330,6 +330,15 @@ def test_votes_count_for_the_answer_whichever_side_it_stood_on(load: Load) -> No
     assert [(one["response"], one["label"]) for one in samples] == [("A", "good"), ("B", "bad")]
 
 
+def test_an_answer_that_contradicts_the_prompt_beside_it_is_no_answer_in_a_group(load: Load) -> None:
+    mapping = "group_by: g\nprompt: q\ncandidates: {c: {conversation: m}}\nverdict: {label: l, good: [1], bad: [0]}"
+    talk = [{"role": "user", "content": "other"}, {"role": "assistant", "content": "A"}]
+    fine = [{"role": "user", "content": "p"}, {"role": "assistant", "content": "A"}]
+    rows = [{"g": 1, "q": "p", "m": talk, "l": 1}, {"g": 1, "q": "p", "m": fine, "l": 1}]
+    samples, report = load(mapping, {"v": rows})
+    assert ([one["prompt"] for one in samples], report.total.rejected) == (["p"], {"prompt_mismatch": 1})
+
+
 def test_columns_that_contradict_each_other_are_not_votes(load: Load) -> None:
     fixed = "group_by: q\nprompt: q\ncandidates: {a: x, b: y}\nverdict: {good: a, bad: b}"
     others = [{"q": "r", "x": "C", "y": "D"}]
