@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -35,6 +36,7 @@ def sentence(fault: Mapping[str, Any], values: Any, known: Iterable[str] = (), *
         text = f"unknown key{suggest(str(fault['loc'][-1]), known)}"
     else:
         text = _EXPECTED.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
+        text = re.sub("^Input should be (greater|less)", r"expected a number \1", text)
         text = text.replace("Input should be", "expected", 1)
         if fault["type"] != "missing":
             text += f", got {shown_value(fault['input'], limit)}"

@@ -152,7 +152,7 @@ def test_a_file_of_two_sources_is_an_error(tmp_path: Path, five: dict[str, Any])
         ),
         ({"path": "x", "format": "binary", "formats": ["default"]}, "format is the short form of formats"),
         ({"path": "x", "limit": 0}, "expected a number from 1 on"),
-        ({"path": "x", "weight": -1}, "weight: Input should be greater than 0"),
+        ({"path": "x", "weight": -1}, "weight: expected a number greater than 0, got -1"),
         ({"path": "x", "wieght": 1}, "wieght: unknown key"),
     ],
 )
