@@ -159,7 +159,7 @@ class PreferenceDataLoader:
     def _assembly(self, config: KTODataConfig | None = None) -> Assembly:
         """The pipeline that a configuration (this loader's by default) comes to; the last ones are remembered."""
         config = config or self.config
-        stamp = config.model_dump_json()
+        stamp = repr(config)  # not JSON: the name of a file need not be UTF-8
         if stamp not in self._assembled:
             if len(self._assembled) >= _ASSEMBLIES:
                 self._assembled.clear()

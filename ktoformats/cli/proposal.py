@@ -175,7 +175,12 @@ def write(proposal: dict[str, Any], path: Path) -> None:
     """
     try:
         with path.open("x", encoding="utf-8") as stream:
-            stream.write(as_yaml(proposal))
+            try:
+                stream.write(as_yaml(proposal))
+                stream.flush()
+            except OSError:
+                path.unlink(missing_ok=True)  # nothing half-written
+                raise
     except FileExistsError:
         raise ConfigError(f"{path} exists; a draft never replaces a file: name another one") from None
     except OSError as error:

@@ -91,6 +91,10 @@ class Trial:
                 rejected[error.reason] += 1
                 labels.append(frozenset[tuple[str, str]]())
                 continue
+            except Exception:  # noqa: BLE001 - as in the pipeline: what trips over one record costs that record
+                rejected["format_failed"] += 1
+                labels.append(frozenset[tuple[str, str]]())
+                continue
             rejected.update(error.reason for error in outcome.lost)
             unjudged.update(outcome.unjudged)
             labels.append(frozenset((one.text, one.label) for one in outcome.candidates))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import orjson
@@ -212,8 +212,10 @@ class _Quarantine:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # a build that stopped over its data still shows what it rejected: that is what mends the file
-        if kind is None or issubclass(kind, KtoFormatsError):
-            self.publish()
-        else:
-            self._stream.close()
-            self._part.unlink()
+        try:
+            if kind is None or issubclass(kind, KtoFormatsError):
+                self.publish()
+        finally:
+            with suppress(OSError):  # on a full disk closing tries to write once more
+                self._stream.close()
+            self._part.unlink(missing_ok=True)
