@@ -6,7 +6,7 @@ from itertools import product
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any, Final
 
-from ktoformats.blocks.path import MISSING
+from ktoformats.blocks.path import MISSING, Scope, read_path
 from ktoformats.feedback import BAD, GOOD
 from ktoformats.propose import lists, verdicts
 from ktoformats.propose.columns import (
@@ -171,15 +171,8 @@ def _fixed(
     records: Sequence[Any], good: Seat, bad: Seat, winner: str, loser: str, forms: dict[str, Any]
 ) -> list[Reading]:
     plain = verdicts.fixed(_words(good), _words(bad), {"good": winner, "bad": loser})
-    sides = [
-        [_places(form) for form in (forms[name] if isinstance(forms[name], list) else [forms[name]])]
-        for name in forms
-    ]
-    lone = sum(
-        1
-        for record in records
-        if not all(any(at(record, place) not in (MISSING, None) for place in side) for side in sides)
-    )
+    sides = [forms[name] if isinstance(forms[name], list) else [forms[name]] for name in forms]
+    lone = sum(not all(any(_holds(record, form) for form in side) for side in sides) for record in records)
     if not lone:
         return [plain]
     question = f"{lone} records lack one of the two answers: need_both leaves them out, else the other stands alone"
@@ -189,11 +182,11 @@ def _fixed(
     ]
 
 
-def _places(form: Any) -> Place:
-    """The place that a form's path names; its names hold no dots here, or it was quoted and is not found."""
+def _holds(record: Any, form: Any) -> bool:
+    """Whether something stands where a form looks for an answer."""
     path = form if isinstance(form, str) else next(value for key, value in form.items() if key in (*_NAMED, "turns"))
     path = path["assistant"] if isinstance(path, dict) else path
-    return tuple(path.replace('"', "").split("."))
+    return read_path(path).read(Scope(record, record)) not in (MISSING, None)
 
 
 def forms_of(records: Sequence[Any], seat: Seat, seats: list[Seat]) -> Any:

@@ -181,3 +181,9 @@ def test_names_are_told_apart_by_their_words() -> None:
     assert tokens("human_ref_A") == ["human", "ref", "a"]
     assert tokens("response1") == ["response", "1"]
     assert tokens("modelB-score") == ["model", "b", "score"]
+
+
+def test_a_side_under_a_quoted_name_is_found_where_it_stands() -> None:
+    rows = [{"prompt": "what is it", "a.chosen": f"yes{n}", "a.rejected": f"no{n}"} for n in range(3)]
+    found = propose(rows, "yes0", "no0")
+    assert (counts(found), found.options["verdict"], found.questions) == ((3, 3), {"good": "g", "bad": "b"}, ())
