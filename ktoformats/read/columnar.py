@@ -18,7 +18,7 @@ from ktoformats.errors import SourceError
 from ktoformats.read.blocks import Block, Fault, too_long
 from ktoformats.read.inflate import too_large
 from ktoformats.read.rows import add_row
-from ktoformats.read.sources import MAX_OUTPUT, MAX_RATIO
+from ktoformats.read.sources import MAX_RATIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,6 +35,8 @@ _BYTES: Final = 2 << 20
 """About what a block, and what is made into objects at once, holds at most."""
 _DECODED_ROWS: Final = 32
 _VALUE_BYTES: Final = 8
+_MAX_OUTPUT: Final = 1 << 30
+"""More than of a compressed text: a table that holds a long prompt once is no bomb yet."""
 _CUT: Final = ("footer", "magic bytes", "unexpected end", "not an arrow file", "too small", "truncated", "eof")
 
 
@@ -62,7 +64,7 @@ def rows(path: Path, name: str, magic: bytes, *, max_bytes: int) -> Iterator[Blo
         SourceError: `truncated_file`, `corrupt_file`, `too_large`, or `unsupported_container` for extension types.
     """
     try:
-        limit = max(MAX_OUTPUT, MAX_RATIO * path.stat().st_size)
+        limit = max(_MAX_OUTPUT, MAX_RATIO * path.stat().st_size)
         yield from _limited(_blocks(_batches(path, name, magic, limit), name, max_bytes), name, limit)
     except SourceError:
         raise

@@ -79,7 +79,7 @@ def inflate(raw: Iterator[bytes], name: str, *, codec: Codec, limit: int, piece_
 
 def too_large(name: str, limit: int) -> SourceError:
     """The error of a file out of which more comes than may."""
-    message = f"it decompresses to more than {limit} bytes, far beyond its size; is it meant to be read?"
+    message = f"it decompresses to more than {limit} bytes, far beyond its size; if that is right, unpack it first"
     return SourceError("too_large", name, message)
 
 

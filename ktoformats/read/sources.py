@@ -28,7 +28,7 @@ MIB: Final = 1 << 20
 _RAW_BYTES: Final = 1 << 16
 MAX_RATIO: Final = 200
 """How many bytes one stored byte may become ..."""
-MAX_OUTPUT: Final = 1 << 30
+MAX_OUTPUT: Final = 256 * MIB
 """... once more than this many have come out."""
 
 _CODES: Final = {

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROWS_PER_BATCH: Final = 65_536
+BYTES_PER_BATCH: Final = 64 << 20
+"""Samples as long as this together are written, however few they are."""
 DATA_FILE: Final = "samples.arrow"
 
 
@@ -40,6 +42,7 @@ class Sink:
         self._options = pa.ipc.IpcWriteOptions(compression="zstd" if compression else None)
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
+        self._bytes = 0
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.finished = False
@@ -51,11 +54,12 @@ class Sink:
         for batch in batches:
             self._waiting.append(batch)
             self._rows += len(batch)
+            self._bytes += batch.nbytes
         if self._writer is None:
             if self._limit is not None and self._rows > self._limit:
                 self._temporary = tempfile.TemporaryDirectory(prefix="ktoformats-")
                 self._open(Path(self._temporary.name))
-        elif self._rows >= self._buffered:
+        elif self._rows >= self._buffered or self._bytes >= BYTES_PER_BATCH:
             self._flush()
 
     def finish(self) -> pa.Table:
@@ -90,7 +94,7 @@ class Sink:
         if self._waiting and self._writer is not None:
             table = pa.Table.from_batches(self._waiting, SCHEMA).combine_chunks()
             self._writer.write_table(table, max_chunksize=ROWS_PER_BATCH)
-        self._waiting, self._rows = [], 0
+        self._waiting, self._rows, self._bytes = [], 0, 0
 
 
 def open_samples(path: Path) -> pa.Table:

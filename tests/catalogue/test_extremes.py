@@ -157,6 +157,15 @@ def test_an_endless_line_costs_itself_and_bounded_memory(
         check_endless(found, path.name)
 
 
+def test_an_endless_cell_of_many_lines_costs_itself(tmp_path: Path, measure: Callable[..., list[Measured]]) -> None:
+    """The csv module holds four bytes for each character of a cell that it has begun."""
+    text, mib = f"{'q' * 1023}\n", 3 * LINE_CAP
+    path = write(tmp_path / "a.csv", HEADER, b'\nq,a,good\nq,"', much(text, mib), b'",good\nq,a,bad\n')
+    [found] = measure(path)
+    assert found.found == {"lines": [2, 4 + mib * MIB // len(text)], "rejected": {"line_too_long": 1}}
+    assert found.mib <= MOST_MIB_OF_A_RECORD
+
+
 @pytest.mark.campaign
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", ENDLESS)
@@ -187,7 +196,7 @@ def test_an_endless_line_in_a_compressed_file_costs_itself(
 
 
 def bomb(path: Path, kind: str, text: bytes) -> Path:
-    """More than a gibibyte, in members of 64 MiB."""
+    """A gibibyte and more, in members of 64 MiB."""
     return write(path, PACK[kind](text * (LINE_CAP * MIB)) * (1024 // LINE_CAP + 1))
 
 

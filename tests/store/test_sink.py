@@ -1,0 +1,36 @@
+"""Samples are written as they come: many of them, or few long ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from ktoformats.feedback import SCHEMA
+from ktoformats.store import sink as sinks
+from ktoformats.store.sink import DATA_FILE, Sink
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def batch(response: str, rows: int) -> pa.RecordBatch:
+    columns = [
+        pa.array([response] * rows) if field.name == "response" else pa.nulls(rows, field.type) for field in SCHEMA
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
+def test_long_samples_do_not_wait_for_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "BYTES_PER_BATCH", 10_000)
+    sink = Sink(tmp_path)
+    sink.write([batch("q" * 1000, 8)])
+    before = (tmp_path / DATA_FILE).stat().st_size
+    sink.write([batch("q" * 1000, 8)])
+    assert (tmp_path / DATA_FILE).stat().st_size > before + 10_000
+    sink.write([batch("a", 3)])
+    table = sink.finish()
+    assert table["response"].to_pylist() == ["q" * 1000] * 16 + ["a"] * 3
+    assert table["response"].num_chunks == 2
