@@ -66,6 +66,7 @@ _HOMES = {
     "ktoformats.plugin.kinds": (
         "Claim",
         "Dropped",
+        "Example",
         "Exporter",
         "Filter",
         "Format",
@@ -73,6 +74,7 @@ _HOMES = {
         "Plugin",
         "Quality",
         "Shape",
+        "UNDEFINED",
         "Utility",
         "claim_of",
     ),
@@ -313,10 +315,16 @@ if TYPE_CHECKING:
         Join as Join,
     )
     from ktoformats.plugin.kinds import (
+        UNDEFINED as UNDEFINED,
+    )
+    from ktoformats.plugin.kinds import (
         Claim as Claim,
     )
     from ktoformats.plugin.kinds import (
         Dropped as Dropped,
+    )
+    from ktoformats.plugin.kinds import (
+        Example as Example,
     )
     from ktoformats.plugin.kinds import (
         Exporter as Exporter,

@@ -96,6 +96,7 @@ CONSTANTS: Final[dict[str, str]] = {
     "REASONS": "Reason code to its meaning.",
     "SAMPLE_KEYS": "The keys of a sample.",
     "SCHEMA": "The Arrow schema of samples, the facts behind each label included.",
+    "UNDEFINED": "The quality score of a response that cannot be measured: NaN.",
     "hookimpl": "Marks a function of a plugin module as the implementation of a hook.",
 }
 """What a public name without a docstring is."""

@@ -5,40 +5,53 @@ from __future__ import annotations
 import click
 
 from ktoformats.cli import output
+from ktoformats.cli.check import check_plugin, laws_of, summed
 from ktoformats.cli.shared import json_option
 from ktoformats.convert.presets import load_preset
 from ktoformats.errors import PluginError
-from ktoformats.plugin.registry import Registry
+from ktoformats.plugin.registry import Registry, Status
 
 _LINE = 10_000
 
 
 @click.group()
 def command() -> None:
-    """See what is installed."""
+    """See what is installed, and check it."""
+
+
+command.add_command(check_plugin)
 
 
 @command.command("list")
 @json_option
 @click.option("--load", "do_load", is_flag=True, help="Import every plugin, to see which ones fail.")
-def list_plugins(*, as_json: bool, do_load: bool) -> None:
+@click.option("--check", "do_check", is_flag=True, help="Import every plugin and try the quick laws on it.")
+def list_plugins(*, as_json: bool, do_load: bool, do_check: bool) -> None:
     """List every installed plugin: kind, name, distribution, version, state and why.
 
-    Only metadata is read; nothing is imported unless you say --load.
+    Only metadata is read; nothing is imported unless you say --load or --check. With --check, `laws` tells what
+    `ktoformats plugin check` would say.
 
     \b
-    Example:
-      ktoformats plugin list --json
+    Examples:
+      ktoformats plugin list
+      ktoformats plugin list --check --json
     """  # noqa: D301 - \b keeps click from joining the lines
     registry = Registry()
-    if do_load:
+    if do_load or do_check:
         registry.load_all()
-    statuses = registry.statuses()
+    listed = [(status, laws_of(status, registry) if do_check else None) for status in registry.statuses()]
     if as_json:
-        output.print_json([status._asdict() for status in statuses])
+        told = [(status._asdict(), laws) for status, laws in listed]
+        output.print_json([one if laws is None else {**one, "laws": laws} for one, laws in told])
         return
-    rows = [(s.kind, s.name, s.distribution, s.version, s.state, s.why) for s in statuses]
-    output.table("", ("kind", "name", "distribution", "version", "state", "why"), rows)
+    headings = ("kind", "name", "distribution", "version", "state", "why", *["laws"] * do_check)
+    rows = [[*_without_module(status), *([] if laws is None else [summed(laws)])] for status, laws in listed]
+    output.table("", headings, rows)
+
+
+def _without_module(status: Status) -> list[str]:
+    return [status.kind, status.name, status.distribution, status.version, status.state, status.why]
 
 
 @command.command("presets")

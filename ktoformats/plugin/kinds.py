@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ from ktoformats.feedback import GOOD
 from ktoformats.plugin.scale import Reading, Scale
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     import pyarrow as pa
@@ -24,6 +26,17 @@ if TYPE_CHECKING:
     from ktoformats.plugin.row import Columns, Row
 
 
+class Example(NamedTuple):
+    """What a plugin is shown with and tried on."""
+
+    given: Any
+    """A record of a format (the list of records, where some belong together), or a cell of a label plugin."""
+    gives: Any
+    """Samples as (prompt, response, label); of a cell `good`, `bad`, empty for the middle, None where unjudged."""
+    options: Mapping[str, Any] = MappingProxyType({})
+    """The options with which it is read so."""
+
+
 class Plugin(BaseModel):
     """What every plugin is: frozen, compared and pickled by value, its fields are its options."""
 
@@ -31,6 +44,8 @@ class Plugin(BaseModel):
 
     inherits: ClassVar[frozenset[str]] = frozenset()
     """Options that take the value of the data section's field of the same name unless they are given."""
+    examples: ClassVar[Sequence[tuple[Any, Any] | tuple[Any, Any, Mapping[str, Any]]]] = ()
+    """What it reads and what that gives: each an `Example`, or a tuple of its parts. The kit tries them."""
 
 
 class Claim(NamedTuple):

@@ -20,6 +20,7 @@ from ktoformats.plugin import spec
 from ktoformats.plugin.discovery import ALLOW_VARIABLE, PRESET, Found, discover
 from ktoformats.plugin.faults import place, sentence, suggest
 from ktoformats.plugin.kinds import GROUPS, KINDS, Plugin
+from ktoformats.plugin.trace import trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,6 +59,7 @@ class Registry:
         self._failed: dict[Found, PluginError] = {}
         self._manager = pluggy.PluginManager(spec.PROJECT)
         self._manager.add_hookspecs(spec)
+        trace(self._manager)
 
     def tell(self, event: str, **facts: Any) -> None:
         """Call an event hook on every loaded plugin module that listens.

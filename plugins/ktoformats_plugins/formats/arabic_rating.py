@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 class ArabicRating(Format):
     """A prompt, a response and `تقييم`: words on the academic scale, numbers and stars from 1 to 5."""
 
+    examples = (
+        ({"prompt": "q", "response": "a", "تقييم": "ممتاز"}, [("q", "a", "good")]),
+        ({"prompt": "q", "response": "a", "تقييم": "٢/٥"}, [("q", "a", "bad")]),
+    )
+
     words: str = "academic"
     """The label plugin that reads words."""
     numbers: str = "rating"

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 class Binary(Format):
     """A prompt, a response (or completion) and a label, score, rating or preference."""
 
+    examples = (
+        ({"prompt": "q", "response": "a", "label": "good"}, [("q", "a", "good")]),
+        ({"prompt": "q", "completion": "a", "rating": 2}, [("q", "a", "bad")]),
+        ({"prompt": "q", "response": "a", "score": 0.9, "system": "s"}, [("q", "a", "good")]),
+    )
+
     default_scales: ClassVar[tuple[str, ...]] = SCALES
 
     def claim(self, shape: Shape) -> Claim:

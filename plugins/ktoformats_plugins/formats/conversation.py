@@ -30,6 +30,28 @@ if TYPE_CHECKING:
 class Conversation(Format):
     """A conversation (or messages) with `response` and label, a label on the last answer, or one per answer."""
 
+    examples = (
+        (
+            {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "label": True},
+            [("q", "a", "good")],
+        ),
+        (
+            {"conversation": [{"role": "user", "content": "q"}], "response": "a", "label": "bad"},
+            [("q", "a", "bad")],
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "q"},
+                    {"role": "assistant", "content": "a", "rating": 5},
+                    {"role": "user", "content": "r"},
+                    {"role": "assistant", "content": "b", "rating": 1},
+                ]
+            },
+            [("q", "a", "good"), ("r", "b", "bad")],
+        ),
+    )
+
     default_scales: ClassVar[tuple[str, ...]] = SCALES
 
     def claim(self, shape: Shape) -> Claim:

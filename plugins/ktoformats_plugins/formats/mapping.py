@@ -56,11 +56,32 @@ from ktoformats import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 class Mapping(Format):
     """Reads a layout that a few lines of YAML describe."""
+
+    examples = (
+        (
+            {"question": "q", "a": "yes", "b": "no", "winner": "b"},
+            [("q", "no", "good"), ("q", "yes", "bad")],
+            {
+                "prompt": "question",
+                "candidates": {"a": "a", "b": "b"},
+                "verdict": {"winner": "winner", "a": ["a"], "b": ["b"], "tie": ["tie"]},
+            },
+        ),
+        (
+            {"question": "q", "answers": [{"text": "yes", "stars": 5}, {"text": "no", "stars": 2}]},
+            [("q", "yes", "good"), ("q", "no", "bad")],
+            {
+                "prompt": "question",
+                "candidates": {"each": "answers", "text": "text"},
+                "verdict": {"rating": "stars", "good": 4, "bad": 2},
+            },
+        ),
+    )
 
     any_value: ClassVar[bool] = True
 
@@ -276,7 +297,9 @@ class Mapping(Format):
             for group in groups:
                 yield from self._judge(group, [scope])
 
-    def _judge(self, group: Group, scopes: Sequence[Scope]) -> Iterator[Fact]:
+    def _judge(self, group: Group, scopes: Sequence[Scope]) -> Iterable[Fact]:
+        if not group.candidates:
+            return (Unjudged(),)
         facts = self.verdict.facts(refuse_damage(group, self.policy), scopes, self.policy)
         return settle(facts, self.policy) if self.policy.settles else facts
 

@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 class Pairwise(Format):
     """A prompt with a chosen and a rejected answer, as texts, messages, or whole conversations."""
 
+    examples = (
+        ({"prompt": "q", "chosen": "yes", "rejected": "no"}, [("q", "yes", "good"), ("q", "no", "bad")]),
+        (
+            {
+                "chosen": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "yes"}],
+                "rejected": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "no"}],
+            },
+            [("q", "yes", "good"), ("q", "no", "bad")],
+        ),
+    )
+
     chosen_score: str = "score_chosen"
     """Column of the chosen answer's score; with the other's it gives the margin that `min_gap` looks at."""
     rejected_score: str = "score_rejected"

@@ -26,6 +26,18 @@ if TYPE_CHECKING:
 class Ranking(Format):
     """A prompt, a list of responses, and their ranks (or the list itself, best first)."""
 
+    examples = (
+        (
+            {"prompt": "q", "responses": ["worst", "best", "fair"], "rankings": [3, 1, 2]},
+            [("q", "best", "good"), ("q", "worst", "bad")],
+        ),
+        (
+            {"prompt": "q", "responses": ["best", "worst"]},
+            [("q", "best", "good"), ("q", "worst", "bad")],
+            {"order": "best_first"},
+        ),
+    )
+
     order: Literal["ranks", "best_first", "worst_first"] = "ranks"
     """Where the order stands: in the rankings column, or in the order of the list."""
     best: Literal["low", "high"] = "low"

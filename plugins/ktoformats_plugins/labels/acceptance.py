@@ -8,6 +8,13 @@ from ktoformats import Labels, Plugin, Scale, hookimpl, scale_of
 class Acceptance(Labels):
     """Reads غير مقبول, مرفوض, راسب, reject(ed) < مقبول, ناجح, accept(ed)."""
 
+    examples = (
+        ("مقبول", "good"),
+        ("غير مقبول", "bad"),
+        ("accepted", "good"),
+        ("rejected", "bad"),
+    )
+
     scale: Scale = scale_of(
         "acceptance",
         "=fail | reject | rejected | unacceptable | not acceptable < =fair | =pass | accept | accepted",

@@ -8,6 +8,15 @@ from ktoformats import Labels, Plugin, Scale, hookimpl, scale_of
 class Agreement(Labels):
     """Reads لا أوافق بشدة < لا أوافق < محايد < أوافق < أوافق بشدة, their numbers 1 to 5, and `٤ - أوافق`."""
 
+    examples = (
+        ("أوافق بشدة", "good"),
+        ("agree", "good"),
+        ("محايد", ""),
+        ("disagree", "bad"),
+        (1, "bad"),
+        ("٤ - أوافق", "good"),
+    )
+
     scale: Scale = scale_of(
         "agreement",
         "=no+ | strongly disagree < =no | disagree < =average | neither agree nor disagree"

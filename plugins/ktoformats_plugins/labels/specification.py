@@ -66,6 +66,16 @@ class Specification(Labels):
     refused, never rounded to the nearest side.
     """
 
+    examples = (
+        ("good", "good"),
+        (True, "good"),
+        (0.7, "good"),
+        ("👎", "bad"),
+        ("مرفوض", "bad"),
+        (0.2, "bad"),
+        (None, None),
+    )
+
     inherits: ClassVar[frozenset[str]] = frozenset({"arabic_label_mapping"})
 
     scale: Scale = Scale(

@@ -10,6 +10,15 @@ from ktoformats import KTOLabelError, Labels, Plugin, Reading, Scale, hookimpl, 
 class Thumbs(Labels):
     """Reads 👎, down, dislike, -1, false < 👍, up, like, 1, true; 0 means whatever `zero` says."""
 
+    examples = (
+        ("👍", "good"),
+        (1, "good"),
+        ("👎", "bad"),
+        (-1, "bad"),
+        (0, "bad", {"zero": "down"}),
+        (0, None, {"zero": "unjudged"}),
+    )
+
     scale: Scale = scale_of(
         "thumbs",
         "👎 | thumbs down | thumbs-down | thumbsdown | down | dislike | disliked | لم يعجبني | لا يعجبني | -1"

@@ -1,0 +1,136 @@
+"""All that a plugin answers to what it is tried on, as plain JSON: two portraits of one plugin must be equal."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import orjson
+
+from ktoformats.errors import KTOLabelError, PluginContractError
+from ktoformats.plugin.discovery import PRESET
+from ktoformats.plugin.registry import Registry
+from ktoformats.testing import corpus
+from ktoformats.testing.law import LawBrokenError
+from ktoformats.testing.subject import Result, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ktoformats.plugin.kinds import Exporter, Filter, Labels, Plugin, Quality, Utility
+
+_SECONDS: Final = 300
+"""How long a process of its own may take."""
+_CHILD: Final = "ktoformats.testing.portrait"
+
+
+def portrait(subject: Subject, plugin: Plugin | None = None) -> Any:
+    """What the plugin answers.
+
+    Args:
+        subject: The plugin.
+        plugin: The plugin made, for all kinds but formats and presets; None makes it.
+    """
+    if subject.kind in ("format", PRESET):
+        return [told(subject.result(example)) for example in subject.examples]
+    made = plugin or subject.make()
+    return orjson.loads(orjson.dumps(_OF_KIND[subject.kind](made, subject), option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def told(result: Result) -> Any:
+    """What records became, as plain JSON."""
+    return orjson.loads(
+        orjson.dumps([result.samples, result.rejected, result.without_verdict, result.lost], default=str)
+    )
+
+
+def reading_of(plugin: Labels, cell: Any) -> Any:
+    """What a cell is read as: a reading, None, or the reason why it is refused."""
+    try:
+        reading = plugin.read(cell)
+    except KTOLabelError as error:
+        return error.reason
+    return None if reading is None else list(reading)
+
+
+def _of_labels(plugin: Plugin, subject: Subject) -> Any:
+    cells = [*(example.given for example in subject.examples), *corpus.CELLS, *corpus.TEXTS]
+    return [reading_of(cast("Labels", plugin), cell) for cell in cells]
+
+
+def _of_scores(plugin: Plugin, _: Subject) -> Any:
+    scores = cast("Quality | Utility", plugin).score(corpus.samples())
+    return [float(score) for score in scores]
+
+
+def _of_filter(plugin: Plugin, _: Subject) -> Any:
+    batch = corpus.samples()
+    return [[reason, [bool(one) for one in mask]] for reason, mask in cast("Filter", plugin).drops(batch)]
+
+
+def _of_exporter(plugin: Plugin, _: Subject) -> Any:
+    exporter = cast("Exporter", plugin)
+    with tempfile.TemporaryDirectory(prefix="ktoformats-") as folder:
+        path = Path(folder, f"out{exporter.suffix}")
+        said = exporter.write([corpus.samples()], path)
+        return [dict(said), hashlib.sha256(path.read_bytes()).hexdigest()]
+
+
+_OF_KIND: Final[dict[str, Callable[[Plugin, Subject], Any]]] = {
+    "labels": _of_labels,
+    "quality": _of_scores,
+    "utility": _of_scores,
+    "filter": _of_filter,
+    "exporter": _of_exporter,
+}
+
+
+def foreign_portrait(subject: Subject, hash_seed: str) -> Any:
+    """The portrait that a fresh process makes of the same plugin, with another hash seed.
+
+    Raises:
+        LawBrokenError: The process fails.
+    """
+    examples = [[one.given, None, dict(one.options)] for one in subject.examples]
+    message = orjson.dumps([subject.kind, subject.name, examples], option=orjson.OPT_SERIALIZE_NUMPY)
+    environment = os.environ | {
+        "PYTHONHASHSEED": hash_seed,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    done = subprocess.run(  # noqa: S603 - our own module
+        [sys.executable, "-m", _CHILD],
+        input=message,
+        env=environment,
+        capture_output=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        raise LawBrokenError(
+            f"a fresh process cannot use it ({words[-1] if words else f'exit status {done.returncode}'}); a plugin "
+            "must be whole after its module is imported: set nothing up elsewhere, and keep examples plain JSON"
+        )
+    return orjson.loads(done.stdout.rsplit(b"\n", 1)[-1])
+
+
+def main() -> None:
+    """Make the portrait that the parent process asks for on standard input."""
+    from ktoformats.plugin.kinds import Example
+
+    kind, name, examples = orjson.loads(sys.stdin.buffer.read())
+    subject = Subject(kind, name, examples=[Example(*one) for one in examples], registry=Registry())
+    try:
+        answer = portrait(subject)
+    except PluginContractError as error:
+        raise SystemExit(str(error)) from None
+    sys.stdout.buffer.write(b"\n" + orjson.dumps(answer))  # what the plugin prints stands on lines of its own
+
+
+if __name__ == "__main__":
+    main()
