@@ -94,19 +94,12 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *sorted(_HOME_OF)]  # noqa: PLE0604 - names are listed once, by their home
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module 'ktoformats' has no attribute {name!r}")
-    return getattr(import_module(home), name)
-
-
 def __dir__() -> list[str]:
     return __all__
 
 
 if TYPE_CHECKING:
-    # mypy and editors follow these; a test keeps both lists equal
+    # type checkers and editors follow these, and know no others; a test keeps both lists equal
     from ktoformats.blocks.candidates import (
         Candidate as Candidate,
     )
@@ -431,3 +424,11 @@ if TYPE_CHECKING:
     from ktoformats.train.rows import (
         to_trl_rows as to_trl_rows,
     )
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        home = _HOME_OF.get(name)
+        if home is None:
+            raise AttributeError(f"module 'ktoformats' has no attribute {name!r}")
+        return getattr(import_module(home), name)

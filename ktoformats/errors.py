@@ -19,7 +19,10 @@ KtoFormatsError
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ktoformats.store.report import Report
 
 
 class KtoFormatsError(Exception):
@@ -94,7 +97,7 @@ class KTOLabelError(RecordError):
     then holds the accounting up to there.
     """
 
-    report: Any = None
+    report: Report | None = None
 
 
 class KTODataError(KtoFormatsError):
@@ -103,7 +106,7 @@ class KTODataError(KtoFormatsError):
     `report` holds the accounting up to there, where there is one (`ktoformats.store.report.Report`).
     """
 
-    report: Any = None
+    report: Report | None = None
 
 
 class SourceError(KTODataError, OSError):

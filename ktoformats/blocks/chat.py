@@ -85,7 +85,7 @@ class Marks(Spec):
     """What begins a turn of the user."""
     assistant: str = Field(min_length=1)
     """What begins an answer."""
-    system: str | None = Field(None, min_length=1)
+    system: str | None = Field(default=None, min_length=1)
     """What begins the system text, where there is one."""
     end: tuple[str, ...] = ()
     """What may stand behind a turn and is no part of it."""

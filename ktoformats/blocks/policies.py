@@ -28,7 +28,7 @@ class VerdictPolicy(Spec):
     """Answers judged bad together: no sample, or (`keep`, `both_bad`) bad samples."""
     equal_scores: Literal["keep", "drop"] = "keep"
     """A pair whose two scores are equal."""
-    min_gap: float | None = Field(None, ge=0)
+    min_gap: float | None = Field(default=None, ge=0)
     """A pair whose scores lie closer gives no sample."""
     same_text: Literal["drop", "keep"] = "drop"
     """A pair whose sides have the same text: no sample, or both labels for it."""

@@ -44,7 +44,7 @@ class JoinRows(Spec):
     """A path or a glob."""
     on: Keys
     """The key's path; `{here, there}` where the files call it differently."""
-    name: str = Field("joined", alias="as", min_length=1)
+    name: str = Field(default="joined", alias="as", min_length=1)
     """The field under which they are added to the record."""
     take: Literal["one", "all"] = "one"
     """The only one as it is, or all of them as a list."""

@@ -343,7 +343,7 @@ class Winner(Spec):
     """With `cut`: the candidate that wins below it."""
     above: str | None = None
     """With `cut`: the candidate that wins above it."""
-    band: float = Field(0.0, ge=0)
+    band: float = Field(default=0.0, ge=0)
     """With `cut`: this close to it is a tie."""
     agree: Literal["majority", "unanimous", "first", "mean"] = "majority"
     """Several votes: more than half of them, all, the first, or (with `cut`) their mean."""

@@ -69,32 +69,34 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
 class KTOSpecificConfig(Section):
     """The parameters of prospect theory (Tversky & Kahneman 1992, "Advances in prospect theory")."""
 
-    alpha: float = Field(0.88, gt=0, le=1, description="Curvature of gains and losses: 1 is a straight line.")
-    lambda_param: float = Field(2.25, gt=0, description="Loss aversion: how much more a loss weighs than a gain.")
+    alpha: float = Field(default=0.88, gt=0, le=1, description="Curvature of gains and losses: 1 is a straight line.")
+    lambda_param: float = Field(
+        default=2.25, gt=0, description="Loss aversion: how much more a loss weighs than a gain."
+    )
 
 
 class SourceConfig(Section):
     """Some files of a split, with what is theirs alone; what is not set is as in the data section."""
 
     path: Sources = Field(description="As train_file.")
-    split: Literal["train", "validation", "test"] = Field("train", description="The split they belong to.")
-    format: PluginChoice | None = Field(None, description="Their one format.")
-    formats: list[PluginChoice] | None = Field(None, min_length=1, description="Their exact set of formats.")
+    split: Literal["train", "validation", "test"] = Field(default="train", description="The split they belong to.")
+    format: PluginChoice | None = Field(default=None, description="Their one format.")
+    formats: list[PluginChoice] | None = Field(default=None, min_length=1, description="Their exact set of formats.")
     scales: dict[str, str | Scale | dict[str, Any]] | None = Field(
-        None, description="Their scales; they replace those of the data section."
+        default=None, description="Their scales; they replace those of the data section."
     )
     columns: dict[str, str] = Field(
         default_factory=dict, description="What their columns are called: {prompt: question} for prompt_column."
     )
-    keep: list[str] | None = Field(None, description="Columns carried along to every sample, under `kept`.")
+    keep: list[str] | None = Field(default=None, description="Columns carried along to every sample, under `kept`.")
     weight: float | None = Field(
-        None, gt=0, description="Their share among the sources with a weight: 3 beside 1 gives three to one."
+        default=None, gt=0, description="Their share among the sources with a weight: 3 beside 1 gives three to one."
     )
     limit: int | dict[Literal["good", "bad"], int] | None = Field(
-        None, description="At most so many samples, or so many of each label: {good: 500, bad: 500}."
+        default=None, description="At most so many samples, or so many of each label: {good: 500, bad: 500}."
     )
     tags: list[str] = Field(default_factory=list, description="Carried along to every sample, under `kept`.")
-    licence: str = Field("", description="Carried along to every sample, under `kept`.")
+    licence: str = Field(default="", description="Carried along to every sample, under `kept`.")
 
     @field_validator("scales", mode="before")
     @classmethod
@@ -129,80 +131,86 @@ class BasePreferenceConfig(Section):
     """What every preference loader needs: sources, columns, bounds, memory, accounting."""
 
     # Sources
-    train_file: Sources | None = Field(None, description="A path, a list of paths or a glob.")
-    validation_file: Sources | None = Field(None, description="As train_file, for the validation split.")
-    test_file: Sources | None = Field(None, description="As train_file, for the test split.")
+    train_file: Sources | None = Field(default=None, description="A path, a list of paths or a glob.")
+    validation_file: Sources | None = Field(default=None, description="As train_file, for the validation split.")
+    test_file: Sources | None = Field(default=None, description="As train_file, for the test split.")
     sources: list[SourceConfig] = Field(
         default_factory=list, description="Files with formats, scales, weights or limits of their own, see below."
     )
     oversample: bool = Field(
-        False, description="Reach the weights of sources by repeating samples instead of leaving some out."
+        default=False, description="Reach the weights of sources by repeating samples instead of leaving some out."
     )
 
     # Columns
-    prompt_column: str = Field("prompt", description="Text, or a list of messages.")
-    system_column: str = Field("system", description="Text of the system message.")
+    prompt_column: str = Field(default="prompt", description="Text, or a list of messages.")
+    system_column: str = Field(default="system", description="Text of the system message.")
     conversation_column: str = Field(
-        "conversation", description="Messages before the answer, or [user, assistant] pairs."
+        default="conversation", description="Messages before the answer, or [user, assistant] pairs."
     )
-    messages_column: str = Field("messages", description="Messages that end in the judged answer.")
-    tools_column: str = Field("tools", description="Tools offered to the assistant.")
+    messages_column: str = Field(default="messages", description="Messages that end in the judged answer.")
+    tools_column: str = Field(default="tools", description="Tools offered to the assistant.")
     keep: list[str] = Field(default_factory=list, description="Columns carried along to every sample, under `kept`.")
 
     # Plugins
     formats: list[PluginChoice] = Field(
-        ["default"], min_length=1, description="The exact set of formats; `default` is the first-party five."
+        default=["default"], min_length=1, description="The exact set of formats; `default` is the first-party five."
     )
     scales: dict[str, str | Scale | dict[str, Any]] = Field(
         default_factory=dict,
         description="Verdict column to label plugin: its name, {name: {options}}, or a scale written out.",
     )
-    quality: PluginChoice = Field("form", description="What scores `response_quality`.")
-    utility: PluginChoice = Field("prospect", description="What computes `utility_score`.")
+    quality: PluginChoice = Field(default="form", description="What scores `response_quality`.")
+    utility: PluginChoice = Field(default="prospect", description="What computes `utility_score`.")
     filters: list[PluginChoice] = Field(
-        ["length", "quality", "utility"], description="What drops samples, in this order."
+        default=["length", "quality", "utility"], description="What drops samples, in this order."
     )
 
     # Bounds, in characters
     min_prompt_length: int = Field(
-        1, ge=0, description="Counted without surrounding white space; 0 allows an empty prompt."
+        default=1, ge=0, description="Counted without surrounding white space; 0 allows an empty prompt."
     )
-    max_prompt_length: int = Field(100_000, ge=1)
+    max_prompt_length: int = Field(default=100_000, ge=1)
     min_response_length: int = Field(
-        1, ge=0, description="Counted without surrounding white space; 0 allows an empty response."
+        default=1, ge=0, description="Counted without surrounding white space; 0 allows an empty response."
     )
-    max_response_length: int = Field(100_000, ge=1)
-    min_response_quality: float | None = Field(None, ge=0, le=1, description="No cut unless set.")
+    max_response_length: int = Field(default=100_000, ge=1)
+    min_response_quality: float | None = Field(default=None, ge=0, le=1, description="No cut unless set.")
     reasoning: Literal["keep", "strip", "reject"] = Field(
-        "keep", description="What happens to <think> blocks and reasoning_content of an answer."
+        default="keep", description="What happens to <think> blocks and reasoning_content of an answer."
     )
     verdict_conflict: Literal["reject", "first"] = Field(
-        "reject",
+        default="reject",
         description="Two verdict columns of one record that disagree: reject it, or let the first decide.",
     )
 
     # Building
-    random_seed: int = Field(42, ge=0, lt=2**63)
-    preprocessing_num_workers: int = Field(1, ge=1, le=256, description="Processes that convert.")
-    streaming: bool = Field(False, description="Build in bounded memory; the dataset is memory-mapped.")
-    buffer_size: int = Field(10_000, ge=1, description="With streaming: samples held in memory while building.")
-    lazy_loading: bool = Field(False, description="Leave samples on disk, decode them on access.")
+    random_seed: int = Field(default=42, ge=0, lt=2**63)
+    preprocessing_num_workers: int = Field(default=1, ge=1, le=256, description="Processes that convert.")
+    streaming: bool = Field(default=False, description="Build in bounded memory; the dataset is memory-mapped.")
+    buffer_size: int = Field(
+        default=10_000, ge=1, description="With streaming: samples held in memory while building."
+    )
+    lazy_loading: bool = Field(default=False, description="Leave samples on disk, decode them on access.")
     max_samples_in_memory: int | None = Field(
-        None, ge=1, description="From this many samples on, leave them on disk."
+        default=None, ge=1, description="From this many samples on, leave them on disk."
     )
 
     # Accounting
-    strict: bool = Field(False, description="Fewer than min_samples_per_label of a label is an error, not a warning.")
+    strict: bool = Field(
+        default=False, description="Fewer than min_samples_per_label of a label is an error, not a warning."
+    )
     on_error: Literal["quarantine", "skip", "fail"] = Field(
-        "quarantine",
+        default="quarantine",
         description="Rejected records: write them out and keep a budget, count them only, or stop at the first.",
     )
-    max_rejected: int = Field(100, ge=0, description="The budget: a file may lose this many records ...")
-    max_rejected_share: float = Field(0.01, ge=0, le=1, description="... or this share; past both the build stops.")
-    rejects_file: Path | None = Field(
-        None, description="Where quarantined records go: JSON Lines. `{split}` is replaced."
+    max_rejected: int = Field(default=100, ge=0, description="The budget: a file may lose this many records ...")
+    max_rejected_share: float = Field(
+        default=0.01, ge=0, le=1, description="... or this share; past both the build stops."
     )
-    require_both_labels: bool = Field(True, description="One label class in the train split is an error.")
+    rejects_file: Path | None = Field(
+        default=None, description="Where quarantined records go: JSON Lines. `{split}` is replaced."
+    )
+    require_both_labels: bool = Field(default=True, description="One label class in the train split is an error.")
 
     @field_validator("formats", "filters")
     @classmethod
@@ -247,7 +255,7 @@ class KTODataConfig(BasePreferenceConfig):
     score_column: str = "score"
     rating_column: str = "rating"
     preference_column: str = "preference"
-    arabic_rating_column: str = Field("تقييم", description="Arabic grades, numbers or stars.")
+    arabic_rating_column: str = Field(default="تقييم", description="Arabic grades, numbers or stars.")
 
     # Pairs and rankings
     chosen_column: str = "chosen"
@@ -256,38 +264,40 @@ class KTODataConfig(BasePreferenceConfig):
     rankings_column: str = "rankings"
     convert_pairwise_to_binary: bool = True
     min_gap: float | None = Field(
-        None, ge=0, description="A preference by less than this, in the numbers of whoever judged, is none."
+        default=None, ge=0, description="A preference by less than this, in the numbers of whoever judged, is none."
     )
     pairwise_sampling_strategy: Literal["all", "balanced", "random"] = Field(
-        "all",
+        default="all",
         description="Both sides; both sides of pairs of which both survive; or one side by seeded hash.",
     )
     ranking_strategy: Literal["best_worst", "best_rest", "halves", "threshold"] = Field(
-        "best_worst", description="Which ranks are good and which bad."
+        default="best_worst", description="Which ranks are good and which bad."
     )
     ranking_ties: Literal["reject", "allow"] = "reject"
-    ranking_good_to: int = Field(1, ge=1, description="With `threshold`: places 1 to this one are good ...")
+    ranking_good_to: int = Field(default=1, ge=1, description="With `threshold`: places 1 to this one are good ...")
     ranking_bad_from: int | None = Field(
-        None, ge=2, description="... and places from this one on are bad (default: all others)."
+        default=None, ge=2, description="... and places from this one on are bad (default: all others)."
     )
 
     # Answers that stand there more than once
     conflict: Literal["report", "drop", "majority", "last"] = Field(
-        "report",
+        default="report",
         description="One answer judged good and bad: keep and tell, drop it, or keep the label that most, or the "
         "latest, verdicts give.",
     )
     time_column: str | None = Field(
-        None, description="With `conflict: last`: when the verdict was given, a number or an ISO 8601 text."
+        default=None, description="With `conflict: last`: when the verdict was given, a number or an ISO 8601 text."
     )
     duplicates: Literal["report", "drop"] = Field(
-        "report", description="The same answer with the same label again: keep and tell, or keep the first."
+        default="report", description="The same answer with the same label again: keep and tell, or keep the first."
     )
 
     # Label balancing
     balance_labels: bool = True
-    label_imbalance_tolerance: float = Field(0.1, ge=0)
-    min_samples_per_label: int = Field(100, ge=0, description="Fewer of a label warns, and fails with `strict`.")
+    label_imbalance_tolerance: float = Field(default=0.1, ge=0)
+    min_samples_per_label: int = Field(
+        default=100, ge=0, description="Fewer of a label warns, and fails with `strict`."
+    )
 
     # Utility filtering; no bounds unless set, see docs/explanation/differences.md
     min_utility_threshold: float | None = None
@@ -329,7 +339,7 @@ class KTODataConfig(BasePreferenceConfig):
 class ModelConfig(Section):
     """The model that will be trained; the loader itself does not need it."""
 
-    model_name: str = Field("", description="A name or a folder for AutoTokenizer.from_pretrained.")
+    model_name: str = Field(default="", description="A name or a folder for AutoTokenizer.from_pretrained.")
 
 
 class KTOConfig(Section):

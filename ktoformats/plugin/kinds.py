@@ -37,6 +37,10 @@ class Example(NamedTuple):
     """The options with which it is read so."""
 
 
+Examples = Sequence[tuple[Any, Any] | tuple[Any, Any, Mapping[str, Any]]]
+"""Each an `Example`, or a plain tuple of its parts."""
+
+
 class Plugin(BaseModel):
     """What every plugin is: frozen, compared and pickled by value, its fields are its options."""
 
@@ -44,8 +48,8 @@ class Plugin(BaseModel):
 
     inherits: ClassVar[frozenset[str]] = frozenset()
     """Options that take the value of the data section's field of the same name unless they are given."""
-    examples: ClassVar[Sequence[tuple[Any, Any] | tuple[Any, Any, Mapping[str, Any]]]] = ()
-    """What it reads and what that gives: each an `Example`, or a tuple of its parts. The kit tries them."""
+    examples: ClassVar[Examples] = ()
+    """What it reads and what that gives; shown to users, and tried by the conformance kit."""
 
 
 class Claim(NamedTuple):

@@ -72,7 +72,7 @@ def _rows(subject: Subject, exporter: Exporter, data: bytes) -> list[Any]:
     read = subject.read_back or READERS.get(exporter.suffix)
     if read is None:
         raise LawOpenError(
-            f"nobody knows how to read {exporter.suffix!r} again; give the tests `read_back = staticmethod(read)`, "
+            f"nobody knows how to read {exporter.suffix!r} again; let the tests override `read_back(self, data)`, "
             "from the file's bytes to its rows"
         )
     try:

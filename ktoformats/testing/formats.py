@@ -16,7 +16,7 @@ from ktoformats.plugin.discovery import PRESET
 from ktoformats.plugin.kinds import Claim, Example, Format
 from ktoformats.plugin.row import Columns, Row
 from ktoformats.testing import corpus
-from ktoformats.testing.law import LawBrokenError, LawOpenError, law, short
+from ktoformats.testing.law import LawBrokenError, LawOpenError, is_code, law, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,7 +154,7 @@ def _ends_clearly(pipeline: Any, record: Any, what: str) -> None:
             )
         if not reject.message.strip():
             raise LawBrokenError(f"where {what}, the reject has no message; say what was seen and what was expected")
-        if not reject.reason.replace("_", "").isalnum() or reject.reason != reject.reason.lower():
+        if not is_code(reject.reason):
             raise LawBrokenError(
                 f"where {what}, the reason is {reject.reason!r}; take a code such as `label_unrecognised` "
                 "(see `ktoformats.REASONS`), or a new one in the same style"

@@ -12,7 +12,7 @@ from ktoformats.feedback import BAD, GOOD
 from ktoformats.plugin.lexicon import label_key
 from ktoformats.plugin.scale import Reading
 from ktoformats.testing import corpus
-from ktoformats.testing.law import LawBrokenError, law, short
+from ktoformats.testing.law import LawBrokenError, is_code, law, short
 from ktoformats.testing.portrait import reading_of
 
 if TYPE_CHECKING:
@@ -115,6 +115,11 @@ def strict(subject: Subject) -> None:
         except KTOLabelError as error:
             if not error.message.strip():
                 raise LawBrokenError(f"cell {short(cell, 60)} is refused without a message") from error
+            if not is_code(error.reason):
+                raise LawBrokenError(
+                    f"cell {short(cell, 60)} is refused, and the reason is {error.reason!r}; take a code such as "
+                    "`label_unrecognised`, and say the rest in the message"
+                ) from error
             continue
         except Exception as error:
             raise LawBrokenError(

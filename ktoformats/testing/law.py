@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ktoformats.errors import KtoFormatsError
@@ -71,7 +73,16 @@ def tried(one: Law, subject: Subject) -> Verdict:
         return Verdict(one.name, OPEN, str(error))
     except KtoFormatsError as error:  # what users would meet is what the author is told
         return Verdict(one.name, BROKEN, str(error))
+    except Exception as error:  # noqa: BLE001 - a law that stumbles over a plugin must not cost the other laws
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        return Verdict(one.name, BROKEN, f"it fails ({type(error).__name__}: {error}) in {where}")
     return Verdict(one.name, HOLDS, remark or "")
+
+
+def is_code(reason: str) -> bool:
+    """Whether a reason is a code such as `too_short`."""
+    return reason.replace("_", "").isalnum() and reason == reason.lower()
 
 
 def short(value: object, limit: int = 160) -> str:

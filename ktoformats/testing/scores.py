@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from ktoformats.testing import corpus
-from ktoformats.testing.law import LawBrokenError, law, short
+from ktoformats.testing.law import LawBrokenError, is_code, law, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,7 +132,7 @@ def _dropped(plugin: Any, batch: pa.RecordBatch, what: str) -> Iterator[tuple[st
         if not isinstance(one, tuple) or len(one) != 2 or type(one[0]) is not str:  # noqa: PLR2004 - reason and mask
             raise LawBrokenError(f"drops yields {short(one, 60)}; yield Dropped(reason, mask)")
         reason, mask = one
-        if not reason.replace("_", "").isalnum() or reason != reason.lower():
+        if not is_code(reason):
             raise LawBrokenError(f"the reason is {reason!r}; take a code such as `too_short`")
         array = np.asarray(mask)
         if array.dtype != np.bool_ or array.shape != (len(batch),):

@@ -11,7 +11,7 @@ from ktoformats.convert.presets import OPTION, load_preset
 from ktoformats.errors import PluginNotFoundError
 from ktoformats.plugin.discovery import PRESET
 from ktoformats.plugin.faults import suggest
-from ktoformats.plugin.kinds import Example, Format, Plugin
+from ktoformats.plugin.kinds import Example, Examples, Format, Plugin
 from ktoformats.plugin.registry import Registry
 from ktoformats.store.gather import gathered
 from ktoformats.testing import corpus
@@ -71,7 +71,7 @@ class Subject:
         kind: str,
         name: str,
         *,
-        examples: Sequence[Example] | None = None,
+        examples: Examples | None = None,
         registry: Registry | None = None,
         read_back: Callable[[bytes], Iterable[Any]] | None = None,
     ) -> None:

@@ -13,9 +13,9 @@ from ktoformats.testing.law import LawBrokenError
 from ktoformats.testing.subject import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable
 
-    from ktoformats.plugin.kinds import Example
+    from ktoformats.plugin.kinds import Examples
     from ktoformats.testing.law import Law
 
 
@@ -29,7 +29,7 @@ class PluginLaws:
     kind: ClassVar[str] = ""
     plugin: ClassVar[str] = ""
     """The plugin's name, as its entry point has it; install it first (`pip install -e .`)."""
-    examples: ClassVar[Sequence[Example] | None] = None
+    examples: ClassVar[Examples | None] = None
     """What to try it on; None takes the examples of its class."""
 
     def test_law(self, law: Law) -> None:
@@ -90,11 +90,19 @@ class ExporterLaws(PluginLaws):
     """The laws of an exporter."""
 
     kind: ClassVar[str] = "exporter"
-    read_back: ClassVar[Callable[[bytes], Iterable[Any]] | None] = None
-    """From the file's bytes to its rows; None for .jsonl, .json, .csv, .tsv, .parquet, .arrow and .feather."""
+
+    def read_back(self, data: bytes) -> Iterable[Any]:
+        """The rows of a written file; override it for file types of your own.
+
+        Files of .jsonl, .json, .csv, .tsv, .parquet, .arrow and .feather are read without it.
+
+        Args:
+            data: The file's bytes.
+        """
+        raise NotImplementedError
 
     def _subject(self) -> Subject:
-        read_back = type(self).read_back
+        read_back = self.read_back if type(self).read_back is not ExporterLaws.read_back else None
         return Subject(self.kind, self.plugin, examples=self.examples, registry=_registry(), read_back=read_back)
 
 

@@ -405,6 +405,7 @@ def test_accepted(
 def test_nothing_at_all_is_an_error(data: bytes, here: Path, load: Load) -> None:
     with pytest.raises(EmptyDatasetError, match="no sample is left") as caught:
         load(put(here / "a.jsonl", data))
+    assert caught.value.report is not None
     assert caught.value.report.total.lines == caught.value.report.total.blank == data.count(b"\n")
 
 

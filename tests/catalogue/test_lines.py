@@ -662,6 +662,7 @@ def test_case_17_a_line_over_the_limit_costs_itself_and_bounded_memory(
 def test_case_18_a_file_of_one_endless_line_holds_nothing(pack: str, read_file: ReadFile) -> None:
     with pytest.raises(EmptyDatasetError, match="line_too_long 1") as caught:
         read_file(LONG, pack)
+    assert caught.value.report is not None
     caught.value.report.check()
     assert rejects_of(caught.value.report) == [(1, "line_too_long")]
 

@@ -890,6 +890,7 @@ def test_case_105_one_class_is_an_error_for_training(
     with pytest.raises(OneClassError, match=f"no {missing} sample is left.*require_both_labels: false") as caught:
         load_split(records, balance_labels=balance)
     report = caught.value.report
+    assert report is not None
     report.check()
     assert report.total.lines == len(records)
 
@@ -919,6 +920,7 @@ def test_case_105_one_class_can_be_allowed(
 def test_case_105_nothing_left_is_an_error_of_its_own(load_split: Split) -> None:
     with pytest.raises(EmptyDatasetError, match=r"no sample is left.*null_verdict 2") as caught:
         load_split(numbered([None, None]), require_both_labels=False)
+    assert caught.value.report is not None
     caught.value.report.check()
 
 
@@ -929,6 +931,7 @@ def test_case_105_fewer_than_wanted_warns_and_fails_with_strict(load_split: Spli
     assert "only 2 good and 2 bad samples, fewer than min_samples_per_label (3)" in warning
     with pytest.raises(KTODataError, match=r"min_samples_per_label \(3\), and strict is set") as caught:
         load_split(records, min_samples_per_label=3, strict=True)
+    assert caught.value.report is not None
     caught.value.report.check()
 
 

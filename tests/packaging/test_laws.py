@@ -55,6 +55,8 @@ ALLOWED_STRINGS: Final = {
     ("convert/encode.py", "conversation"): "a column of the schema",
     ("train/rows.py", "conversation"): "a column of the schema",
     ("plugin/row.py", "conversation"): "the default name of a column",
+    ("testing/corpus.py", "conversation"): "the default name of a column",
+    ("scaffold/layouts.py", "conversation"): "a form of an answer",
     ("config/models.py", "conversation"): "the default name of a column",
 }
 

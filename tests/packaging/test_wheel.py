@@ -135,7 +135,7 @@ def test_every_public_name_resolves(name: str) -> None:
 
 def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'ktoformats' has no attribute 'Formatt'"):
-        _ = ktoformats.Formatt
+        _ = ktoformats.Formatt  # type: ignore[attr-defined]
 
 
 def test_type_checkers_see_exactly_the_names_that_are_there() -> None:

@@ -91,15 +91,15 @@ class Form(Quality):
     are matched as whole words in any case, others anywhere."""
     letter_runs: Ramp = Ramp(full=0.0, zero=0.2, words=5)
     """Share of the words in which one letter stands three times in a row, as in راااائع (proposal)."""
-    endings: str = Field(".؟!?…»)]\"':۔”’}٪%", min_length=1)
+    endings: str = Field(default=".؟!?…»)]\"':۔”’}٪%", min_length=1)
     """What a finished response may end in. Digits, emoji, URLs, code and list items are finished, too."""
-    truncation_words: int = Field(20, ge=1)
+    truncation_words: int = Field(default=20, ge=1)
     """From so many words on a response should be finished."""
-    unfinished: float = Field(0.5, ge=0, le=1)
+    unfinished: float = Field(default=0.5, ge=0, le=1)
     """What an unfinished response scores for `truncation`: a soft penalty, for style may explain it."""
-    length_words: int = Field(5, ge=1)
+    length_words: int = Field(default=5, ge=1)
     """From so many words on `length` is 1 (proposal)."""
-    shortest: float = Field(0.5, ge=0, le=1)
+    shortest: float = Field(default=0.5, ge=0, le=1)
     """Where `length` starts, at no word: one word can be the right answer (proposal)."""
 
     def score(self, batch: pa.RecordBatch) -> np.ndarray:

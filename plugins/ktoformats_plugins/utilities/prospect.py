@@ -19,8 +19,8 @@ class Prospect(Utility):
 
     inherits: ClassVar[frozenset[str]] = frozenset({"alpha", "lambda_param"})
 
-    alpha: float = Field(0.88, gt=0, le=1)
-    lambda_param: float = Field(2.25, gt=0)
+    alpha: float = Field(default=0.88, gt=0, le=1)
+    lambda_param: float = Field(default=2.25, gt=0)
 
     def utility(self, quality: np.ndarray, good: np.ndarray) -> np.ndarray:
         """Gains in [0, 1], losses in [-lambda_param, 0]."""
