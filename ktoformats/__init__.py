@@ -67,6 +67,7 @@ _HOMES = {
         "Claim",
         "Dropped",
         "Example",
+        "Examples",
         "Exporter",
         "Filter",
         "Format",
@@ -78,7 +79,7 @@ _HOMES = {
         "Utility",
         "claim_of",
     ),
-    "ktoformats.plugin.lexicon": ("label_key", "normalize_label", "read_grade", "read_score"),
+    "ktoformats.plugin.lexicon": ("index_words", "label_key", "normalize_label", "read_grade", "read_score"),
     "ktoformats.plugin.registry": ("Registry",),
     "ktoformats.plugin.row": ("Columns", "Row", "items_of", "null_field", "or_error", "wrong_type"),
     "ktoformats.plugin.scale": ("Reading", "Scale", "scale_of"),
@@ -320,6 +321,9 @@ if TYPE_CHECKING:
         Example as Example,
     )
     from ktoformats.plugin.kinds import (
+        Examples as Examples,
+    )
+    from ktoformats.plugin.kinds import (
         Exporter as Exporter,
     )
     from ktoformats.plugin.kinds import (
@@ -345,6 +349,9 @@ if TYPE_CHECKING:
     )
     from ktoformats.plugin.kinds import (
         claim_of as claim_of,
+    )
+    from ktoformats.plugin.lexicon import (
+        index_words as index_words,
     )
     from ktoformats.plugin.lexicon import (
         label_key as label_key,

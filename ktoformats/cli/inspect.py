@@ -216,7 +216,7 @@ def _describe(found: _Found, config: KTODataConfig, registry: Registry) -> dict[
             "format": one.name,
             "score": claim.score,
             "reason": claim.reason,
-            "columns": claim.columns,
+            "columns": [*claim.columns, *claim.also],
             "configured": one.name in configured,
         }
         for one, claim in Detector(asked, columns).claims(found.record)

@@ -19,7 +19,7 @@ _COMMANDS: Final = {
     "convert": ("ktoformats.cli.convert", "Turn preference feedback into KTO training data."),
     "demo": ("ktoformats.cli.demo", "Convert a packaged sample of every format and show the result."),
     "inspect": ("ktoformats.cli.inspect", "Look at a source: shape, format, first samples."),
-    "plugin": ("ktoformats.cli.plugin", "See what is installed."),
+    "plugin": ("ktoformats.cli.plugin", "See what is installed, check it, begin a plugin of your own."),
 }
 EXIT_DATA, EXIT_USAGE, EXIT_PLUGIN, EXIT_DEFECT, EXIT_INTERRUPTED = 1, 2, 3, 70, 130
 TRACEBACK_VARIABLE: Final = "KTOFORMATS_TRACEBACK"

@@ -32,10 +32,17 @@ def safe(text: object, limit: int = 400) -> str:
     return shown if len(str(text)) <= limit else shown[:limit] + "…"
 
 
+class _Console(Console):
+    """A console that leaves it to `main` what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console; piped output is as wide as it needs to be."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=True)
+    return _Console(stderr=stderr, width=None if stream.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=True)
 
 
 def say(text: object = "", style: str = "") -> None:

@@ -6,6 +6,7 @@ import click
 
 from ktoformats.cli import output
 from ktoformats.cli.check import check_plugin, laws_of, summed
+from ktoformats.cli.new import command as new_plugin
 from ktoformats.cli.shared import json_option
 from ktoformats.convert.presets import load_preset
 from ktoformats.errors import PluginError
@@ -16,10 +17,11 @@ _LINE = 10_000
 
 @click.group()
 def command() -> None:
-    """See what is installed, and check it."""
+    """See what is installed, check it, and begin a plugin of your own."""
 
 
 command.add_command(check_plugin)
+command.add_command(new_plugin)
 
 
 @command.command("list")
@@ -48,6 +50,8 @@ def list_plugins(*, as_json: bool, do_load: bool, do_check: bool) -> None:
     headings = ("kind", "name", "distribution", "version", "state", "why", *["laws"] * do_check)
     rows = [[*_without_module(status), *([] if laws is None else [summed(laws)])] for status, laws in listed]
     output.table("", headings, rows)
+    if presets := len(registry.presets()):
+        output.say(f"and {presets} presets, see `ktoformats plugin presets`")
 
 
 def _without_module(status: Status) -> list[str]:

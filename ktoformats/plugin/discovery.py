@@ -45,13 +45,32 @@ def discover() -> tuple[Found, ...]:
     names = None if allowed is None else {part.strip() for part in allowed.split(",")} - {""}
     names = names and names | {_normal(name) for name in names}
     groups = {**GROUPS, PRESET: _PRESET_GROUP}
-    found = [_found(kind, point, names) for kind, group in groups.items() for point in entry_points(group=group)]
+    installed, owners = entry_points(), _Owners()
+    found = [
+        _found(kind, point, owners.of(point), names)
+        for kind, group in groups.items()
+        for point in installed.select(group=group)
+    ]
     return tuple(sorted(set(found), key=lambda one: (one.kind, one.name, one.distribution, one.module)))
 
 
-def _found(kind: str, point: EntryPoint, allowed: set[str] | None) -> Found:
-    distribution = (point.dist.name if point.dist else "") or "an unnamed distribution"
-    version = (point.dist.version if point.dist else "") or ""
+class _Owners:
+    """Name and version of distributions; the metadata of each is read once, though it may declare many plugins."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[str, str]] = {}
+
+    def of(self, point: EntryPoint) -> tuple[str, str]:
+        dist = point.dist
+        if dist is None:
+            return "an unnamed distribution", ""
+        if id(dist) not in self._known:
+            self._known[id(dist)] = (dist.name or "an unnamed distribution", dist.version or "")
+        return self._known[id(dist)]
+
+
+def _found(kind: str, point: EntryPoint, owner: tuple[str, str], allowed: set[str] | None) -> Found:
+    distribution, version = owner
     free = allowed is None or distribution == FIRST_PARTY or bool({point.name, _normal(distribution)} & allowed)
     return Found(kind, point.name, point.value, distribution, version, free, point)
 

@@ -59,6 +59,8 @@ class Claim(NamedTuple):
     reason: str
     columns: tuple[str, ...] = ()
     """The columns it counts on; where null columns leave several formats equal, the one with most values wins."""
+    also: tuple[str, ...] = ()
+    """Columns it reads where they are there: they make no claim stronger, and `inspect` does not call them unread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,18 @@ class Shape:
     def any_of(self, *columns: str) -> str | None:
         """The first of these columns that the shape has, or None."""
         return next((column for column in columns if column in self.kinds), None)
+
+    def claim(self, *needed: str, also: tuple[str, ...] = ()) -> Claim:
+        """The claim of a format that needs these columns: their number, or 0 where one is missing.
+
+        Args:
+            needed: The columns; at least one, else nothing is claimed.
+            also: Columns that are read where they are there.
+        """
+        missing = [column for column in needed if column not in self.kinds]
+        if missing or not needed:
+            return Claim(0, f"no column {', '.join(map(repr, missing)) or 'that it needs'}")
+        return claim_of(*needed)._replace(also=also)
 
 
 def claim_of(*columns: str, score: int = 0) -> Claim:
@@ -106,10 +120,7 @@ class Format(Plugin):
         Returns:
             The claim; the highest score wins, a tie is an error that asks the user to choose.
         """
-        missing = sorted(column for column in self.reads if column not in shape)
-        if missing or not self.reads:
-            return Claim(0, f"no column {', '.join(map(repr, missing))}")
-        return claim_of(*sorted(self.reads))
+        return shape.claim(*sorted(self.reads))
 
     def label_plugins(self) -> tuple[str, ...]:
         """The label plugins that this format's facts name; they are loaded before the first record."""

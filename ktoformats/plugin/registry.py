@@ -246,7 +246,7 @@ class Registry:
     def _only_class(self, one: Found, classes: list[type[Plugin]], label: str) -> type[Plugin]:
         own = [cls for cls in classes if issubclass(cls, KINDS[one.kind])]
         if len(own) != 1:
-            seen = ", ".join(cls.__name__ for cls in own) or "none"
+            seen = ", ".join(cls.__name__ for cls in own) or "none (is the hook marked with @hookimpl?)"
             wanted = KINDS[one.kind].__name__
             message = f"{label}: its hook ktoformats_plugins must return exactly one {wanted} class, got {seen}"
             raise PluginContractError(message, kind=one.kind, plugin=one.name)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+import pyarrow as pa
 
 from ktoformats.config.models import KTODataConfig
 from ktoformats.convert.assemble import assemble
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.blocks import Block
+from ktoformats.testing.law import LawBrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pyarrow as pa
+    from ktoformats.plugin.kinds import Exporter
 
-SURROUND: Final = ("\u00a0\t ", " e\u0301 \u202eabc\u202c \ufb01 ﷺ مُحَمَّد \u200f\n\u3000")
+SURROUND: Final = (
+    "\u00a0\t ",
+    " e\u0301 \u202eabc\u202c \ufb01 ﷺ مُحَمَّد \u200f <b>&amp;</b> Ä \r\n \u2028" + " long" * 8_000 + "\n\u3000",
+)
 """What is put before and after a text to see that it comes out byte by byte: spaces that `strip` removes, a letter
-and its accent apart, a ligature, vowel marks, marks of direction."""
+and its accent apart, a ligature, vowel marks, marks of direction, markup, a capital, line ends, more than fits."""
 TEXTS: Final = (
     "The Nile.",
     "The Nile.  ",
@@ -145,11 +151,11 @@ def shown(path: tuple[Any, ...]) -> str:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """All texts within a JSON value, keys aside."""
-    if type(value) is str:
+    """All texts within a JSON value (or tuples, as some readers give them), keys aside."""
+    if isinstance(value, str):
         yield value
-    elif type(value) is dict or type(value) is list:
-        for one in value.values() if type(value) is dict else value:
+    elif isinstance(value, dict | list | tuple):
+        for one in value.values() if isinstance(value, dict) else value:
             yield from texts_in(one)
 
 
@@ -164,7 +170,12 @@ def with_text(value: Any, old: str, new: str) -> Any:
 
 def block_of(records: list[Any], source: str = "examples.jsonl") -> Block:
     """Records as a reader would hand them on."""
-    raw = [orjson.dumps(record) for record in records]
+    try:
+        raw = [orjson.dumps(record) for record in records]
+    except TypeError as error:
+        raise LawBrokenError(
+            f"a record is not plain JSON ({error}); give objects, lists, texts, numbers, true, false and null"
+        ) from error
     return Block(source, list(range(1, len(raw) + 1)), [0] * len(raw), raw, 0, [], {})
 
 
@@ -188,7 +199,40 @@ def samples() -> pa.RecordBatch:
             "label": "bad",
             "conversation": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "v"}],
         },
+        {
+            "prompt": "q3",
+            "response": {"role": "assistant", "content": "", "tool_calls": [{"name": "f"}]},
+            "label": "good",
+        },
     ]
     pipeline = assemble(KTODataConfig(min_samples_per_label=0), Registry()).pipeline
     [batch] = pipeline.convert(block_of(records)).batches
     return batch
+
+
+def turned(labels: pa.Array) -> pa.Array:
+    """Good for bad, and bad for good."""
+    return pa.array([{"good": "bad", "bad": "good"}[one] for one in labels.to_pylist()])
+
+
+def with_column(batch: pa.RecordBatch, name: str, column: pa.Array) -> pa.RecordBatch:
+    """A batch in which one column is another."""
+    arrays = [column if one == name else batch.column(one) for one in batch.schema.names]
+    return pa.record_batch(arrays, schema=batch.schema)
+
+
+class Batches:
+    """Batches as an exporter gets them: to be iterated, more than once, and nothing else."""
+
+    def __init__(self, batches: list[pa.RecordBatch]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return iter(self._batches)
+
+
+def part_in(folder: str, exporter: Exporter) -> Path:
+    """The path that an exporter gets: in a folder of its own."""
+    inner = Path(folder, "mine")
+    inner.mkdir()
+    return inner / f"out{exporter.suffix}"

@@ -7,6 +7,7 @@ import io
 import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -19,7 +20,7 @@ from ktoformats.testing import corpus
 from ktoformats.testing.law import LawBrokenError, LawOpenError, law, short
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ktoformats.plugin.kinds import Exporter
     from ktoformats.testing.subject import Subject
@@ -28,14 +29,16 @@ if TYPE_CHECKING:
 def _written(exporter: Exporter, batches: list[pa.RecordBatch], what: str = "samples") -> bytes:
     """The bytes of the file it writes."""
     with tempfile.TemporaryDirectory(prefix="ktoformats-") as folder:
-        path = Path(folder, "mine", f"out{exporter.suffix}")
-        path.parent.mkdir()
+        path = corpus.part_in(folder, exporter)
         try:
-            said = exporter.write(batches, path)
+            said = exporter.write(corpus.Batches(batches), path)
         except KtoFormatsError:
             raise
         except Exception as error:
-            raise LawBrokenError(f"write fails on {what} ({type(error).__name__}: {error})") from error
+            raise LawBrokenError(
+                f"write fails on {what} ({type(error).__name__}: {error}); batches can be iterated and nothing else, "
+                "and none at all are a valid file, too"
+            ) from error
         if not isinstance(said, Mapping) or not all(type(key) is str for key in said):
             raise LawBrokenError(f"write returns {short(said, 60)}; return what to tell the user, such as {{}}")
         if not path.is_file():
@@ -83,6 +86,15 @@ def _rows(subject: Subject, exporter: Exporter, data: bytes) -> list[Any]:
         ) from error
 
 
+def _texts(row: Any) -> Iterator[str]:
+    """All texts in a row, those in JSON texts among them."""
+    for text in corpus.texts_in(row):
+        yield text
+        if text[:1] in ("{", "["):
+            with suppress(ValueError):
+                yield from corpus.texts_in(json.loads(text))
+
+
 @law("exporter")
 def complete(subject: Subject) -> str:
     """What is read back holds every sample once, in order, prompt and response byte by byte."""
@@ -91,7 +103,7 @@ def complete(subject: Subject) -> str:
     if len(read) != len(batch):
         raise LawBrokenError(f"of {len(batch)} samples {len(read)} are read back; write each of them once")
     for number, (row, sample) in enumerate(zip(read, batch.to_pylist(), strict=True)):
-        texts = [*corpus.texts_in(row)] if not isinstance(row, str) else [row]
+        texts = list(_texts(row))
         for column in ("prompt", "response"):
             if sample[column] not in texts and not any(sample[column] in text for text in texts):
                 raise LawBrokenError(
@@ -105,9 +117,7 @@ def complete(subject: Subject) -> str:
 def labels(subject: Subject) -> None:
     """Good and bad are told apart in what it writes."""
     exporter, batch = cast("Exporter", subject.make()), corpus.samples()
-    turned = pa.array([{"good": "bad", "bad": "good"}[one] for one in batch.column("label").to_pylist()])
-    arrays = [turned if name == "label" else batch.column(name) for name in batch.schema.names]
-    other = pa.record_batch(arrays, schema=batch.schema)
+    other = corpus.with_column(batch, "label", corpus.turned(batch.column("label")))
     if _written(exporter, [batch]) == _written(exporter, [other]):
         raise LawBrokenError("the file is the same when every label is turned round; write the label")
 

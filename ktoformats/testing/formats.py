@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from ktoformats.config.models import KTODataConfig
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _FACTS: Final = get_args(Fact)
 _COPIES: Final = 2000
 """Records that are timed."""
+_BEFORE, _SHOWN = 10, 40
+"""Characters shown of two texts: before the first that differs, and in all."""
 _UNEXPECTED: Final[tuple[Any, ...]] = ({"unexpected": [True]}, [["unexpected"]])
 _PLAIN: Final = {"prompt": "q", "response": "a", "label": "good"}
 """What costs least to read: one answer and a label."""
@@ -85,7 +88,7 @@ def facts(subject: Subject) -> None:
 
 def _check_facts(plugin: Format, record: Any, what: str) -> None:
     try:
-        stated = list(plugin.facts(Row(corpus.copied(record), Columns())))
+        stated = list(plugin.facts(Row(corpus.copied(record), Columns())) or ())
     except RecordError:
         return
     except Exception:  # noqa: BLE001 - `hostile` tells of it
@@ -139,8 +142,9 @@ def hostile(subject: Subject) -> str:
 
 
 def _ends_clearly(pipeline: Any, record: Any, what: str) -> None:
+    block = corpus.block_of([record])
     try:
-        done = pipeline.convert(corpus.block_of([record]))
+        done = pipeline.convert(block)
     except Exception as error:
         raise LawBrokenError(
             f"where {what}, the whole run stops ({type(error).__name__}: {error}); raise RecordError(reason, "
@@ -219,13 +223,24 @@ def _comes_out(subject: Subject, example: Example, record: Any, triples: list[An
     expected = [tuple(new if one == text else one for one in triple[:2]) for triple in triples]
     result = subject.converted([corpus.with_text(record, text, new)], example.options)
     seen = [triple[:2] for triple in result.triples]
-    if not seen:
+    if not seen or result.lost:
         return  # the text was a verdict, too
     if seen != expected:
         raise LawBrokenError(
-            f"the text {short(new)} comes out as {short(seen)}; change nothing in prompts and answers: no strip(), "
-            "no normalisation, no join"
+            f"{_apart(expected, seen)}; change nothing in prompts and answers: no strip(), no normalisation, no "
+            "join, no cut"
         )
+
+
+def _apart(expected: list[Any], seen: list[Any]) -> str:
+    """Where samples differ from those expected: both texts from shortly before the first difference."""
+    for one, other in zip(chain(*expected), chain(*seen), strict=False):
+        if one != other:
+            same = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+            start = max(len(list(same)) - _BEFORE, 0)
+            shown = [ascii(text[start : start + _SHOWN]) for text in (one, other)]
+            return f"from character {start} on, {shown[0]} comes out as {shown[1]}"
+    return f"of {len(expected)} samples {len(seen)} are left when a text is another"
 
 
 @law("format", PRESET)
@@ -247,9 +262,11 @@ def pure(subject: Subject) -> None:
 
 @law("format", PRESET)
 def order(subject: Subject) -> None:
-    """What a record gives depends on no other record: not on those before it, not on how they are batched."""
+    """What a record gives depends on no other record, on no batch, and not on the order of its keys."""
     if subject.gathers:
         return
+    for example, record in records_of(subject):
+        _any_order(subject, example, record)
     groups: dict[str, list[Any]] = {}
     for example, record in records_of(subject):
         groups.setdefault(repr(example.options), []).append((example, record))
@@ -269,6 +286,18 @@ def order(subject: Subject) -> None:
                 )
 
 
+def _any_order(subject: Subject, example: Example, record: Any) -> None:
+    if type(record) is not dict:
+        return
+    here = subject.converted([record], example.options).triples
+    there = subject.converted([dict(reversed(record.items()))], example.options).triples
+    if sorted(here) != sorted(there):
+        raise LawBrokenError(
+            f"a record gives {short(here, 80)}, and with its keys in another order {short(there, 80)}; take columns "
+            "by their names, for JSON objects have no order"
+        )
+
+
 def _told_apart(subject: Subject, chosen: Any, records: list[Any]) -> list[list[Any]]:
     """Of each record what it gave, by its line."""
     result = subject.converted(records, chosen)
@@ -284,7 +313,7 @@ def _told_apart(subject: Subject, chosen: Any, records: list[Any]) -> list[list[
 @law("format", PRESET)
 def claim(subject: Subject) -> str | None:
     """It claims its own examples, by their shape alone, with a reason and the columns it counts on."""
-    scores = []
+    claims = []
     for example, record in records_of(subject):
         plugin = subject.assembled(example.options).pipeline.detector.formats[0].format
         if type(record) is not dict:
@@ -292,19 +321,23 @@ def claim(subject: Subject) -> str | None:
         if subject.kind == PRESET and not subject.preset.is_detected:
             return "it says no shape, so users name it"
         told_claim = _claim(plugin, record)
-        scores.append(told_claim.score)
+        claims.append(told_claim)
         _by_shape_alone(plugin, record, told_claim)
-    if scores and not all(scores):
-        if not any(scores) and not _reads_anything(subject):
-            return "it claims nothing, so users name it"
+    declined = [one for one in claims if not one.score]
+    if declined and not _reads_anything(subject):
+        return "it claims nothing, so users name it"
+    if declined:
+        advice = "`detect`" if subject.kind == PRESET else "`reads`, or claim(shape),"
         raise LawBrokenError(
-            "it does not claim an example of its own; let `reads` name the columns that every record has, or "
-            "override claim(shape)"
+            f"it does not claim an example of its own ({declined[0].reason}); let {advice} name the columns that "
+            "every record has, and no others"
         )
     return None
 
 
 def _reads_anything(subject: Subject) -> bool:
+    if subject.kind == PRESET:
+        return True
     cls = cast("type[Format]", subject.cls)
     return bool(cls.reads) or cls.claim is not Format.claim
 
@@ -323,10 +356,10 @@ def _claim(plugin: Format, record: dict[str, Any]) -> Claim:
 
 def _by_shape_alone(plugin: Format, record: dict[str, Any], before: Claim) -> None:
     others = {
+        "it has read a record": record,
         "the keys are in another order": dict(reversed(record.items())),
         "the values are others of the same types": _other_values(record),
     }
-    others["it has read a record"] = record
     for when, other in others.items():
         with suppress(Exception):  # only what it leaves behind matters here
             list(plugin.facts(Row(corpus.copied(other), Columns())))
@@ -355,6 +388,8 @@ def modest(subject: Subject) -> str:
     """Beside the default formats it takes no record away from them, and makes none ambiguous."""
     if subject.kind == PRESET:
         subject.some_examples()
+    if subject.gathers:
+        return "not tried: what gathers records is the only format of its files"
     assembly = subject.assembled(beside_default=True) if not _is_default(subject) else None
     plain = assemble(KTODataConfig(), subject.registry).pipeline.detector
     both = assembly.pipeline.detector if assembly is not None else plain
@@ -366,6 +401,11 @@ def modest(subject: Subject) -> str:
         asked += 1
         try:
             after = both.find(record).name
+        except PluginContractError as error:
+            raise LawBrokenError(
+                f"{error}, for a record of {owner}; answer every shape, and ask `column in shape` before you look "
+                "closer"
+            ) from error
         except AmbiguousFormatError as error:
             raise LawBrokenError(
                 f"a record of {owner} becomes ambiguous: {error}; ask for a column that only your records have"

@@ -7,26 +7,24 @@ import os
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 
-from ktoformats.errors import KTOLabelError, PluginContractError
+from ktoformats.errors import KTOLabelError
 from ktoformats.plugin.discovery import PRESET
-from ktoformats.plugin.registry import Registry
 from ktoformats.testing import corpus
 from ktoformats.testing.law import LawBrokenError
-from ktoformats.testing.subject import Result, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ktoformats.plugin.kinds import Exporter, Filter, Labels, Plugin, Quality, Utility
+    from ktoformats.testing.subject import Result, Subject
 
 _SECONDS: Final = 300
 """How long a process of its own may take."""
-_CHILD: Final = "ktoformats.testing.portrait"
+_CHILD: Final = "ktoformats.testing.child"
 
 
 def portrait(subject: Subject, plugin: Plugin | None = None) -> Any:
@@ -39,7 +37,8 @@ def portrait(subject: Subject, plugin: Plugin | None = None) -> Any:
     if subject.kind in ("format", PRESET):
         return [told(subject.result(example)) for example in subject.examples]
     made = plugin or subject.make()
-    return orjson.loads(orjson.dumps(_OF_KIND[subject.kind](made, subject), option=orjson.OPT_SERIALIZE_NUMPY))
+    answers = _OF_KIND[subject.kind](made, subject)
+    return orjson.loads(orjson.dumps(answers, option=orjson.OPT_SERIALIZE_NUMPY, default=str))
 
 
 def told(result: Result) -> Any:
@@ -76,9 +75,12 @@ def _of_filter(plugin: Plugin, _: Subject) -> Any:
 def _of_exporter(plugin: Plugin, _: Subject) -> Any:
     exporter = cast("Exporter", plugin)
     with tempfile.TemporaryDirectory(prefix="ktoformats-") as folder:
-        path = Path(folder, f"out{exporter.suffix}")
-        said = exporter.write([corpus.samples()], path)
-        return [dict(said), hashlib.sha256(path.read_bytes()).hexdigest()]
+        path = corpus.part_in(folder, exporter)
+        said = exporter.write(corpus.Batches([corpus.samples()]), path)
+        return {
+            "what it returns": dict(said),
+            "the SHA-256 of its file": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
 
 
 _OF_KIND: Final[dict[str, Callable[[Plugin, Subject], Any]]] = {
@@ -97,7 +99,12 @@ def foreign_portrait(subject: Subject, hash_seed: str) -> Any:
         LawBrokenError: The process fails.
     """
     examples = [[one.given, None, dict(one.options)] for one in subject.examples]
-    message = orjson.dumps([subject.kind, subject.name, examples], option=orjson.OPT_SERIALIZE_NUMPY)
+    try:
+        message = orjson.dumps([subject.kind, subject.name, examples])
+    except TypeError as error:
+        raise LawBrokenError(
+            f"its examples are not plain JSON ({error}); give them as a file would hold them"
+        ) from error
     environment = os.environ | {
         "PYTHONHASHSEED": hash_seed,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -110,27 +117,11 @@ def foreign_portrait(subject: Subject, hash_seed: str) -> Any:
         timeout=_SECONDS,
         check=False,
     )
-    if done.returncode:
+    answer = done.stdout.rpartition(b"\n")[2]
+    if done.returncode or not answer:
         words = done.stderr.decode(errors="replace").strip().splitlines()
         raise LawBrokenError(
             f"a fresh process cannot use it ({words[-1] if words else f'exit status {done.returncode}'}); a plugin "
             "must be whole after its module is imported: set nothing up elsewhere, and keep examples plain JSON"
         )
-    return orjson.loads(done.stdout.rsplit(b"\n", 1)[-1])
-
-
-def main() -> None:
-    """Make the portrait that the parent process asks for on standard input."""
-    from ktoformats.plugin.kinds import Example
-
-    kind, name, examples = orjson.loads(sys.stdin.buffer.read())
-    subject = Subject(kind, name, examples=[Example(*one) for one in examples], registry=Registry())
-    try:
-        answer = portrait(subject)
-    except PluginContractError as error:
-        raise SystemExit(str(error)) from None
-    sys.stdout.buffer.write(b"\n" + orjson.dumps(answer))  # what the plugin prints stands on lines of its own
-
-
-if __name__ == "__main__":
-    main()
+    return orjson.loads(answer)

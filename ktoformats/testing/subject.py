@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -15,10 +16,10 @@ from ktoformats.plugin.kinds import Example, Examples, Format, Plugin
 from ktoformats.plugin.registry import Registry
 from ktoformats.store.gather import gathered
 from ktoformats.testing import corpus
-from ktoformats.testing.law import LawOpenError
+from ktoformats.testing.law import LawBrokenError, LawOpenError, short
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ktoformats.convert.pipeline import Converted
     from ktoformats.convert.presets import Preset
@@ -107,13 +108,13 @@ class Subject:
     def examples(self) -> list[Example]:
         """What to try it on."""
         if self._examples is not None:
-            return [Example(*one) for one in self._examples]
+            return [_example(one) for one in self._examples]
         if self.kind == PRESET:
             about = self.preset.about
             return (
                 [Example(about.example, about.gives)] if self.gathers else [Example(e, None) for e in about.example]
             )
-        return [Example(*one) for one in self.cls.examples]
+        return [_example(one) for one in self.cls.examples]
 
     @property
     def options(self) -> dict[str, Any]:
@@ -176,6 +177,20 @@ class Subject:
         if self.kind == PRESET:
             return self.assembled().gather is not None
         return cast("Format", self.make()).gathers() is not None
+
+
+def _example(one: Any) -> Example:
+    """An example of its parts.
+
+    Raises:
+        LawBrokenError: It has others.
+    """
+    if isinstance(one, tuple | list) and len(one) in {2, 3} and isinstance(Example(*one).options, Mapping):
+        return Example(*one)
+    raise LawBrokenError(
+        f"its example {short(one, 80)} is neither (given, gives) nor (given, gives, options); `examples` is a tuple "
+        "of examples, so mind the comma after a single one"
+    )
 
 
 def converted(assembly: Assembly, records: Sequence[Any]) -> Result:

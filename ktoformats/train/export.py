@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -17,7 +19,6 @@ from ktoformats.train.ordered import training_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     import numpy as np
 
@@ -76,22 +77,21 @@ def export(view: View, report: Report, exporter: Exporter, name: str, output: Pa
         SourceError: The place cannot be written.
     """
     rows = training_rows(view) if exporter.training_order else view.chosen
-    part = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        told = _write(exporter, name, Batches(view, rows), part)
-        with part.open("rb") as stream:
-            os.fsync(stream.fileno())
-        manifest = manifest_of(
-            report, exporter=name, order="training" if exporter.training_order else "source", told=told
-        )
-        write_manifest(side_file(output, MANIFEST_SUFFIX), manifest)
-        part.replace(output)
+        with TemporaryDirectory(prefix=f".{output.name}.", suffix=".part", dir=output.parent) as folder:
+            part = Path(folder, output.name)  # its ending tells some libraries what to write
+            told = _write(exporter, name, Batches(view, rows), part)
+            with part.open("rb") as stream:
+                os.fsync(stream.fileno())
+            manifest = manifest_of(
+                report, exporter=name, order="training" if exporter.training_order else "source", told=told
+            )
+            write_manifest(side_file(output, MANIFEST_SUFFIX), manifest)
+            part.replace(output)
     except OSError as error:
         message = f"cannot be written ({error.strerror or error}); nothing was published"
         raise SourceError("not_writable", str(output), message) from error
-    finally:
-        part.unlink(missing_ok=True)
     side_file(output, FAILED_SUFFIX).unlink(missing_ok=True)
     return manifest
 

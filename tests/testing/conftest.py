@@ -1,0 +1,85 @@
+"""Plugins as pip would leave them: a `.dist-info` folder and a module on the path, gone after the test."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from ktoformats import Registry
+from ktoformats.plugin.discovery import Found, discover
+from ktoformats.plugin.kinds import GROUPS
+from ktoformats.testing import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+HEAD: Final = """\
+import collections, csv, functools, gzip, hashlib, html, io, itertools, json, math, random, re, sys, tempfile, threading
+import time, unicodedata
+from pathlib import Path
+from typing import Any, Callable, ClassVar, Literal
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+import ktoformats
+from ktoformats import (
+    Claim, Context, Dropped, Exporter, Filter, Format, Gather, Judged, KTOLabelError, Labels, Message, Pair, Quality,
+    Ranked, Rated, Reading, RecordError, Response, Scale, Unjudged, Utility, claim_of, hookimpl, or_error, scale_of,
+)
+"""
+HOOK: Final = """
+@hookimpl
+def ktoformats_plugins():
+    return [Mine]
+"""
+PRESETS: Final = "ktoformats.presets"
+INSTALLED: Final = discover()
+"""Asked once: the metadata of an environment is slow to read."""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder at the head of `sys.path`; what was imported from it is forgotten afterwards."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.delenv("KTOFORMATS_PLUGINS", raising=False)
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def plant(site: Path) -> Callable[..., Subject]:
+    """`plant("format", SOURCE)`: plugin `mine` of distribution acme-mine, installed; SOURCE holds a class `Mine`.
+
+    Imports and the hook are added unless SOURCE has a hook of its own. Of a preset SOURCE is the file's text.
+    """
+    found = list(INSTALLED)
+
+    def planted(kind: str, source: str, name: str = "mine", **options: Any) -> Subject:
+        module, group = f"acme_{name}", GROUPS.get(kind, PRESETS)
+        info = site / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
+        if kind in GROUPS:
+            (site / f"{module}.py").write_text(HEAD + source + HOOK * ("ktoformats_plugins" not in source))
+        else:
+            (site / module).mkdir()
+            (site / module / "__init__.py").touch()
+            (site / module / f"{name}.yaml").write_text(source)
+        importlib.invalidate_caches()
+        point = EntryPoint(name, module, group)
+        found.append(Found(kind, name, module, f"acme-{name}", "1.0", allowed=True, entry_point=point))
+        return Subject(kind, name, registry=Registry(found), **options)
+
+    return planted
