@@ -309,6 +309,7 @@ class Mine(Format):
         EXPORTER
         + """
     def write(self, batches, path):
+        import os
         path.write_text("".join(json.dumps(row | {"by": os.getpid()}) + "\\n" for row in self.rows(batches)))
         return {}
 """,
