@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import yaml
-
 from ktoformats.cli import output
+from ktoformats.config.files import as_yaml
 from ktoformats.convert.presets import load_preset
 from ktoformats.errors import ConfigError, PluginError, RecordError
 from ktoformats.propose.draft import by_example
@@ -30,7 +29,6 @@ _TRIED_ON_PRESETS: Final = 100
 _MOST_PRESETS: Final = 8
 _FEW: Final = 0.1
 _TEXT: Final = 60
-_WIDTH: Final = 100
 
 
 class Known(NamedTuple):
@@ -140,26 +138,10 @@ def _presets_that_read(records: Sequence[Any], registry: Registry) -> list[dict[
     return found[:_MOST_PRESETS]
 
 
-def as_yaml(proposal: dict[str, Any]) -> str:
+def as_file(proposal: dict[str, Any]) -> str:
     """A proposal as a mapping file, its open questions as comments."""
     lines = [f"# {_comment(text)}" for text in proposal["questions"]]
-    return "\n".join([*lines, _yaml({FORMAT: proposal["mapping"]})])
-
-
-class _Dumper(yaml.SafeDumper):
-    """Texts with line ends on one line, as people write marks."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def _yaml(value: dict[str, Any]) -> str:
-    style: dict[str, Any] = {"default_flow_style": None, "sort_keys": False, "allow_unicode": True, "width": _WIDTH}
-    return str(yaml.dump(value, Dumper=_Dumper, **style))
+    return "\n".join([*lines, as_yaml({FORMAT: proposal["mapping"]})])
 
 
 def _comment(text: str) -> str:
@@ -176,7 +158,7 @@ def write(proposal: dict[str, Any], path: Path) -> None:
     try:
         with path.open("x", encoding="utf-8") as stream:
             try:
-                stream.write(as_yaml(proposal))
+                stream.write(as_file(proposal))
                 stream.flush()
             except OSError:
                 path.unlink(missing_ok=True)  # nothing half-written
@@ -232,7 +214,7 @@ def _is_open(mapping: dict[str, Any]) -> bool:
 
 
 def _show_mapping(proposal: dict[str, Any]) -> None:
-    for line in as_yaml(proposal).splitlines():
+    for line in as_file(proposal).splitlines():
         output.say(output.safe(line, 2000), "yellow" if line.startswith("#") else "")
 
 
@@ -249,7 +231,7 @@ def _labels(samples: list[tuple[str, str]]) -> str:
 def _changed(one: dict[str, Any], other: dict[str, Any]) -> str:
     """What another mapping says differently."""
     differ = {key: value for key, value in other.items() if one.get(key) != value}
-    return _yaml(differ)
+    return as_yaml(differ)
 
 
 def _indented(text: str) -> str:

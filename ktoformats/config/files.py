@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 20
 MAX_NODES: Final = 10_000
+_WIDTH: Final = 100
+_BIDI: Final = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]")
 
 
 _BOOL: Final = "tag:yaml.org,2002:bool"
@@ -119,3 +121,22 @@ def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError(f"{path}: expected `key: value` lines at the top, got {type(values).__name__}")
     return values
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts with line ends and other invisible characters on one line, as escapes."""
+
+
+def _yaml_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _yaml_text)
+_Dumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign] # configurations know no aliases
+
+
+def as_yaml(value: dict[str, Any]) -> str:
+    """A value as YAML, short lists and mappings on one line."""
+    style: dict[str, Any] = {"default_flow_style": None, "sort_keys": False, "allow_unicode": True}
+    text = str(yaml.dump(value, Dumper=_Dumper, width=_WIDTH, **style))
+    return _BIDI.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # in double quotes, as all that is invisible

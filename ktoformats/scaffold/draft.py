@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ktoformats.blocks.path import read_path
+from ktoformats.config.files import as_yaml
 from ktoformats.errors import ConfigError
 from ktoformats.feedback import BAD, GOOD
 from ktoformats.plugin.kinds import Example
@@ -12,7 +13,7 @@ from ktoformats.propose.shape import OPEN
 from ktoformats.propose.trial import FORMAT
 from ktoformats.scaffold.about import about
 from ktoformats.scaffold.layouts import layout_of
-from ktoformats.scaffold.literals import Call, Tall, as_yaml, one_line, source, told
+from ktoformats.scaffold.literals import Call, Tall, one_line, source, told
 from ktoformats.scaffold.names import FORMAT_KIND, Names
 from ktoformats.scaffold.sample import (
     Converter,

@@ -1,22 +1,15 @@
-"""Values as people write them: Python laid out as formatters leave it, YAML, one-line texts for comments."""
+"""Values as people write them: Python laid out as formatters leave it, one-line texts for comments."""
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, NamedTuple
-
-import yaml
 
 WIDTH: Final = 100
 """The width of a line in generated code."""
 _STEP: Final = 4
-_YAML_WIDTH: Final = 100
 _BRACKETS: Final[dict[type, tuple[str, str]]] = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}")}
 _ESCAPES: Final = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNSAFE_IN_DOCS: Final = str.maketrans({"\\": "/", '"': "'", "`": "'"})
-
-
-_BIDI: Final = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]")
 
 
 class Code(NamedTuple):
@@ -139,22 +132,3 @@ def one_line(text: object, limit: int = 300) -> str:
 def told(text: object, limit: int = 60) -> str:
     """Text from data that stays within its docstring or string: nothing in it ends or bends that."""
     return one_line(text, limit).translate(_UNSAFE_IN_DOCS)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Texts with line ends and other invisible characters on one line, as escapes."""
-
-
-def _yaml_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
-
-
-_Dumper.add_representer(str, _yaml_text)
-_Dumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign] # configurations know no aliases
-
-
-def as_yaml(value: dict[str, Any]) -> str:
-    """A value as YAML, short lists and mappings on one line."""
-    style: dict[str, Any] = {"default_flow_style": None, "sort_keys": False, "allow_unicode": True}
-    text = str(yaml.dump(value, Dumper=_Dumper, width=_YAML_WIDTH, **style))
-    return _BIDI.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # in double quotes, as all that is invisible
