@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ktoformats.cli import output
-from ktoformats.cli.shared import json_option
+from ktoformats.cli.output import json_option
 from ktoformats.plugin.discovery import PRESET
 from ktoformats.plugin.kinds import KINDS
 from ktoformats.plugin.registry import Registry, Status

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from ktoformats.cli import output
-from ktoformats.cli.shared import json_option
+from ktoformats.cli.output import json_option
 from ktoformats.config.models import KTOConfig
 from ktoformats.config.schema import json_schema
 from ktoformats.convert.assemble import assemble

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ktoformats.cli import output
+from ktoformats.cli.output import json_option
 from ktoformats.cli.shared import (
     closing_notes,
     closing_table,
     config_option,
     data_config,
     format_option,
-    json_option,
     mapping_option,
     preset_option,
     progress,

@@ -7,8 +7,9 @@ from importlib.resources import as_file, files
 import click
 
 from ktoformats.cli import output
+from ktoformats.cli.output import json_option
 from ktoformats.cli.samples import sample_table
-from ktoformats.cli.shared import closing_notes, closing_table, json_option, rejects_shown
+from ktoformats.cli.shared import closing_notes, closing_table, rejects_shown
 from ktoformats.config.models import KTODataConfig
 from ktoformats.convert.assemble import assemble
 from ktoformats.plugin.registry import Registry

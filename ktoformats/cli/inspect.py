@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import click
 
 from ktoformats.cli import output, proposal
+from ktoformats.cli.output import json_option
 from ktoformats.cli.samples import sample_table
 from ktoformats.cli.shared import (
     config_option,
     data_config,
     format_option,
-    json_option,
     mapping_option,
     preset_option,
     set_option,

@@ -5,57 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from importlib import import_module
 from typing import Any, Final
 
 import click
 
 import ktoformats
+from ktoformats.cli.lazy import Entry, Lazy
 from ktoformats.cli.output import console, print_json, safe
 from ktoformats.errors import ConfigError, KtoFormatsError, PluginError
 
 _COMMANDS: Final = {
-    "config": ("ktoformats.cli.config", "Make, check and describe configuration files."),
-    "convert": ("ktoformats.cli.convert", "Turn preference feedback into KTO training data."),
-    "demo": ("ktoformats.cli.demo", "Convert a packaged sample of every format and show the result."),
-    "inspect": ("ktoformats.cli.inspect", "Look at a source: shape, format, first samples."),
-    "plugin": ("ktoformats.cli.plugin", "See what is installed, check it, begin a plugin of your own."),
+    "config": Entry("ktoformats.cli.config:command", "Make, check and describe configuration files."),
+    "convert": Entry("ktoformats.cli.convert:command", "Turn preference feedback into KTO training data."),
+    "demo": Entry("ktoformats.cli.demo:command", "Convert a packaged sample of every format and show the result."),
+    "inspect": Entry("ktoformats.cli.inspect:command", "Look at a source: shape, format, first samples."),
+    "plugin": Entry("ktoformats.cli.plugin:command", "See what is installed, check it, begin a plugin of your own."),
 }
 EXIT_DATA, EXIT_USAGE, EXIT_PLUGIN, EXIT_DEFECT, EXIT_INTERRUPTED = 1, 2, 3, 70, 130
 TRACEBACK_VARIABLE: Final = "KTOFORMATS_TRACEBACK"
 
 
-class _Lazy(click.Group):
-    """Imports a command's module when it is named, so that every command starts quickly."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
-            return None
-        del ctx
-        command: click.Command = import_module(_COMMANDS[name][0]).command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in sorted(_COMMANDS.items())])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from ktoformats.plugin.faults import suggest
-
-            raise click.UsageError(error.message.rstrip(".") + suggest(args[0], _COMMANDS), ctx) from error
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Lazy, entries=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(ktoformats.__version__, prog_name="ktoformats")
 def cli() -> None:
     """Any preference feedback in, KTO-ready training data out.

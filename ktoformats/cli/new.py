@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ktoformats.cli import output
-from ktoformats.cli.shared import json_option
+from ktoformats.cli.output import json_option
 from ktoformats.plugin.registry import Registry
 from ktoformats.scaffold.make import FROM_FILES, make
 from ktoformats.scaffold.names import KINDS

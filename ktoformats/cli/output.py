@@ -75,3 +75,6 @@ def print_json(value: Any) -> None:
     except TypeError:  # a file name that is not UTF-8
         text = json.dumps(value, indent=2, default=str)
     click.echo(_BIDI.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")

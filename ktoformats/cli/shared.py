@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ktoformats.store.report import Report
 
 _MAPPING = "mapping"
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 format_option = click.option(
     "--format",
     "formats",

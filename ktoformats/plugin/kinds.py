@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
-import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from ktoformats.feedback import GOOD
@@ -209,6 +208,8 @@ class Utility(Plugin):
         Returns:
             float64, shape (rows,), finite.
         """
+        import pyarrow.compute as pc  # a tenth of a second, which listing plugins does not need
+
         good = np.asarray(pc.equal(batch.column("label"), GOOD))
         return self.utility(batch.column("response_quality").to_numpy(), good)
 

@@ -212,7 +212,7 @@ def three(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("acme_votes", {"labels": "votes"}, GUESSING)
     install("acme_evil", {"labels": "evil"}, "raise RuntimeError('gone')")
     found = [one for one in discover() if one.kind == "labels" and one.name in ("thumbs", "votes", "evil")]
-    monkeypatch.setattr("ktoformats.cli.plugin.Registry", lambda: Registry(found))
+    monkeypatch.setattr("ktoformats.cli.listing.Registry", lambda: Registry(found))
 
 
 @pytest.mark.usefixtures("three")
