@@ -51,15 +51,17 @@ class Seat(NamedTuple):
 
 
 def find(records: list[Any], answer: str) -> Iterator[Seat]:
-    """Every seat of a known answer; the ones that hold it whole come alone where there are any."""
+    """Every seat of a known answer; those of texts that are the answer, or else begin with it, come alone."""
+    same: list[Seat | None] = []
     whole: list[Seat | None] = []
     others: list[Seat | None] = []
     for number, record in enumerate(records):
         for place, text in texts(record):
             how = _match(text, answer)
             if how:
-                (whole if how == "whole" else others).append(seat_of(record, number, place, how, answer))
-    yield from (seat for seat in whole or others if seat is not None)
+                kind = same if text.strip() == answer.strip() else whole if how == "whole" else others
+                kind.append(seat_of(record, number, place, how, answer))
+    yield from (seat for seat in same or whole or others if seat is not None)
 
 
 def _match(text: str, answer: str) -> str:

@@ -46,13 +46,16 @@ class Outcome(NamedTuple):
         return sum(map(bool, self.labels))
 
     def says(self, answer: str, label: str) -> bool:
-        """Whether an answer has this label wherever it has one, and has it somewhere."""
-        found = {given for one in self.labels for text, given in one if _same(text, answer)}
+        """Whether an answer has this label wherever it has one, and has it somewhere.
+
+        Only where no text is the answer are those looked at that begin with it.
+        """
+        made = [(text.strip(), given) for one in self.labels for text, given in one]
+        known = answer.strip()
+        found = {given for text, given in made if text == known}
+        if not found and len(known) >= PREFIX:
+            found = {given for text, given in made if text.startswith(known)}
         return found == {label}
-
-
-def _same(text: str, answer: str) -> bool:
-    return text.strip() == answer.strip() or (len(answer) >= PREFIX and text.strip().startswith(answer.strip()))
 
 
 PREFIX = 20

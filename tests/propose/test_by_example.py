@@ -161,6 +161,17 @@ def test_what_cannot_be_found_is_said(good: str, bad: str, message: str) -> None
         propose(VOTES, good, bad)
 
 
+def test_an_answer_that_another_begins_with_is_itself() -> None:
+    """`... number 1` is also how `... number 10` begins, which was judged otherwise."""
+    records = [
+        {"id": number, "q": f"q{number}", "a": f"This is the answer number {number}", "ok": number % 3 == 1}
+        for number in range(1, 13)
+    ]
+    records[9]["ok"] = False
+    found = propose(records, "This is the answer number 1", "This is the answer number 2")
+    assert found.options["verdict"] == {"label": "ok", "good": [True], "bad": [False]}
+
+
 def test_names_of_any_kind_are_quoted_where_they_must_be() -> None:
     rows = [{"the prompt.": "what is it", "my [answer]": text, 'ver"dict': text == "yes"} for text in ("yes", "no")]
     found = propose(rows)
