@@ -72,8 +72,10 @@ class Judged(NamedTuple):
 class Rated(NamedTuple):
     """This answer got this many of so many."""
 
-    context: Context
-    response: str | Response
+    context: Context | None
+    """None when the response brings its own."""
+    response: str | Response | BaseException
+    """As of `Judged`."""
     value: Any
     scale: Scale | str
     field: str = ""

@@ -8,6 +8,7 @@ from ktoformats.cli import output
 from ktoformats.cli.check import laws_of, summed
 from ktoformats.cli.output import json_option
 from ktoformats.errors import PluginError
+from ktoformats.plugin.discovery import strays
 from ktoformats.plugin.registry import Registry, Status
 
 _LINE = 10_000
@@ -39,6 +40,8 @@ def list_plugins(*, as_json: bool, do_load: bool, do_check: bool) -> None:
     headings = ("kind", "name", "distribution", "version", "state", "why", *["laws"] * do_check)
     rows = [[*_without_module(status), *([] if laws is None else [summed(laws)])] for status, laws in listed]
     output.table("", headings, rows)
+    for stray in strays():
+        output.warn(stray)
     if presets := len(registry.presets()):
         output.say(f"and {presets} presets, see `ktoformats plugin presets`")
 

@@ -84,7 +84,7 @@ def main(args: list[str] | None = None) -> None:
 def _click_message(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     hint = f" (see {context.command_path} --help)" if context else ""
-    return error.format_message() + hint
+    return " ".join(error.format_message().split()) + hint
 
 
 def _fail(message: str, status: int, *, as_json: bool, kind: str, report: Any = None) -> None:

@@ -8,6 +8,7 @@ and one append; everything after works on columns.
 from __future__ import annotations
 
 import gc
+import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -159,11 +160,15 @@ class Pipeline:
             outcome = decide(reader.format.facts(row), self.policy, self.labels)
         except RecordError as error:
             return error
+        except PluginContractError as error:
+            raise PluginContractError(
+                f"format {reader.name!r}: {error}", kind="format", plugin=reader.name
+            ) from error
         except KtoFormatsError:
             raise
         except Exception as error:  # noqa: BLE001 - a plugin that trips over one record must not cost the others
-            message = f"format {reader.name!r} failed on the record ({type(error).__name__}: {error})"
-            return RecordError("format_failed", message)
+            said = f"{type(error).__name__}: {error}{_place_of(error)}"
+            return RecordError("format_failed", f"format {reader.name!r} failed on the record ({said})")
         if row.notices:
             outcome.notices += row.notices
         return outcome, reader.name, kept_of(record, self.columns.kept) if type(record) is dict else ""
@@ -214,10 +219,17 @@ class Pipeline:
             run.account.notices["quality_undefined"] += int(undefined.sum())
             columns["flags"] = _flagged(columns["flags"], undefined, "quality_undefined")
         if ((quality < 0) | (quality > 1)).any():
-            raise PluginContractError(f"{type(self.quality).__name__}.score returned values outside [0, 1]")
+            name = f"{type(self.quality).__module__}.{type(self.quality).__name__}"
+            raise PluginContractError(f"{name}.score returned values outside [0, 1]")
         columns["response_quality"] = pa.array(quality)
         columns["utility_score"] = pa.array(scored(self.utility, _in_order(columns), finite=True))
         return _in_order(columns)
+
+
+def _place_of(error: Exception) -> str:
+    """Where in the plugin's code it was raised, for its author."""
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return f" at {frame.f_globals.get('__name__', '?')}:{line}"
 
 
 def _parsed(raw: Any) -> Any:

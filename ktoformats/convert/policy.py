@@ -109,7 +109,8 @@ def decide(facts: Iterable[Fact], policy: Policy, labels: LabelReader) -> Outcom
     for fact in facts:
         rule = _RULES.get(type(fact))
         if rule is None:
-            raise PluginContractError(f"facts() yielded {fact!r:.60}, expected one of {_FACT_NAMES}", kind="format")
+            message = f"facts() yielded {fact!r:.60}, expected one of {_FACT_NAMES}, each yielded, not returned"
+            raise PluginContractError(message, kind="format")
         rule(fact, policy, labels, outcome)
     if len(outcome.candidates) > 1 and not _all_differ(outcome.candidates):
         _drop_repeats(outcome)

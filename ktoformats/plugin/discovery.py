@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Final, NamedTuple
 
 from ktoformats.plugin.kinds import GROUPS
@@ -52,6 +52,21 @@ def discover() -> tuple[Found, ...]:
         for point in installed.select(group=group)
     ]
     return tuple(sorted(set(found), key=lambda one: (one.kind, one.name, one.distribution, one.module)))
+
+
+def strays() -> list[str]:
+    """What is registered under a group of ours that does not exist: a typo in somebody's metadata."""
+    known = {*GROUPS.values(), _PRESET_GROUP}
+    groups = ", ".join(sorted(known))
+    found = set()
+    for dist in distributions():
+        for point in dist.entry_points:
+            if point.group.startswith("ktoformats.") and point.group not in known:
+                found.add(
+                    f"{dist.name} registers {point.name!r} in the group {point.group!r}, which nobody reads; "
+                    f"groups are {groups}"
+                )
+    return sorted(found)
 
 
 class _Owners:

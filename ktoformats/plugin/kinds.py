@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import get_annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
@@ -49,6 +50,21 @@ class Plugin(BaseModel):
     """Options that take the value of the data section's field of the same name unless they are given."""
     examples: ClassVar[Examples] = ()
     """What it reads and what that gives; shown to users, and tried by the conformance kit."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a class variable with a type: pydantic would make an option of it.
+
+        Raises:
+            TypeError: There is one; the message says how it is written.
+        """
+        super().__init_subclass__(**options)
+        taken = {name for base in cls.__mro__[1:] for name in getattr(base, "__class_vars__", ())}
+        for name, annotation in get_annotations(cls).items():
+            if name in taken and "ClassVar" not in str(annotation):
+                raise TypeError(
+                    f"{cls.__name__}.{name} would become an option, because it is annotated; write `{name} = ...` "
+                    f"without a type, or `{name}: ClassVar[...] = ...`"
+                )
 
 
 class Claim(NamedTuple):

@@ -17,7 +17,7 @@ from ktoformats.errors import (
     PluginNotFoundError,
 )
 from ktoformats.plugin import spec
-from ktoformats.plugin.discovery import ALLOW_VARIABLE, PRESET, Found, discover
+from ktoformats.plugin.discovery import ALLOW_VARIABLE, PRESET, Found, discover, strays
 from ktoformats.plugin.faults import place, sentence, suggest
 from ktoformats.plugin.kinds import GROUPS, KINDS, Plugin
 from ktoformats.plugin.trace import trace
@@ -199,9 +199,10 @@ class Registry:
         candidates = self._named(kind, name)
         if not candidates:
             names = self.names(kind)
+            told = "".join(f"; {stray}" for stray in strays())
             raise PluginNotFoundError(
                 f"no {_called(kind)} is called {name!r}{suggest(name, names)}; "
-                f"installed are: {', '.join(names) or 'none'}",
+                f"installed are: {', '.join(names) or 'none'}{told}",
                 kind=kind,
                 plugin=name,
             )
@@ -215,7 +216,9 @@ class Registry:
     def _import(self, one: Found) -> Loaded:
         label = f"{one.kind} plugin {one.name!r} of {one.owner}"
         try:
-            module = one.entry_point.load()
+            module = _module_of(one, label)
+        except PluginError:
+            raise
         except (Exception, SystemExit) as error:  # a script with a bare `sys.exit()` is no reason to leave
             message = f"{label} cannot be imported ({type(error).__name__}: {error})"
             if isinstance(error, ModuleNotFoundError) and error.name and not _within(one.module, error.name):
@@ -246,8 +249,9 @@ class Registry:
     def _only_class(self, one: Found, classes: list[type[Plugin]], label: str) -> type[Plugin]:
         own = [cls for cls in classes if issubclass(cls, KINDS[one.kind])]
         if len(own) != 1:
-            seen = ", ".join(cls.__name__ for cls in own) or "none (is the hook marked with @hookimpl?)"
             wanted = KINDS[one.kind].__name__
+            others = [f"{cls.__name__}, which is no {wanted}" for cls in classes]
+            seen = ", ".join([cls.__name__ for cls in own] or others) or "none (is the hook marked with @hookimpl?)"
             message = f"{label}: its hook ktoformats_plugins must return exactly one {wanted} class, got {seen}"
             raise PluginContractError(message, kind=one.kind, plugin=one.name)
         if abstract := sorted(getattr(own[0], "__abstractmethods__", ())):
@@ -263,6 +267,16 @@ def _keys_of(cls: type[Plugin]) -> set[str]:
     return {key for part in parts for key in part.get("properties", {})}
 
 
+def _module_of(one: Found, label: str) -> object:
+    """The module that an entry point names."""
+    if not one.entry_point.pattern.match(one.module) or ":" in one.module:
+        message = (
+            f"{label}: its entry point is {one.module!r}; it must name a module, with dots between and nothing else"
+        )
+        raise PluginLoadError(message, kind=one.kind, plugin=one.name)
+    return one.entry_point.load()
+
+
 def _called(kind: str) -> str:
     return kind if kind == PRESET else f"{kind} plugin"
 
@@ -274,7 +288,11 @@ def _blocked(one: Found) -> PluginLoadError:
 
 def _listed(result: object, label: str, one: Found) -> list[type[Plugin]]:
     if not isinstance(result, list) or not all(isinstance(cls, type) and issubclass(cls, Plugin) for cls in result):
-        message = f"{label}: its hook ktoformats_plugins must return a list of plugin classes, got {result!r:.80}"
+        strange = [cls.__name__ for cls in result if isinstance(cls, type)] if isinstance(result, list) else []
+        hint = f"; {strange[0]} is none: derive it from ktoformats.{KINDS[one.kind].__name__}" if strange else ""
+        message = (
+            f"{label}: its hook ktoformats_plugins must return a list of plugin classes, got {result!r:.80}{hint}"
+        )
         raise PluginContractError(message, kind=one.kind, plugin=one.name)
     return result
 

@@ -70,6 +70,8 @@ class Scale(BaseModel):
             )
         if not self.numbers and not self.grades and not self.booleans:
             raise ValueError("a scale without numbers needs grades")
+        if any(not word.strip() for spellings in self.grades for word in spellings):
+            raise ValueError("grades: a spelling is empty; take out the superfluous `<` or `|`")
         _ = self._words  # two grades that share a spelling are an error now, not at the first record
         return self
 
@@ -223,8 +225,9 @@ def scale_of(name: str, grades: str, *, good_from: int, bad_to: int, **options: 
     Args:
         name: The scale's name.
         grades: Grades separated by `<`; spellings of one grade by `|`; `=x` takes a grade of the lexicon.
-        good_from: The number of the first good grade, counted from 0.
-        bad_to: The number of the last bad grade.
+        good_from: The number of the first good grade, counted from 0; with `low` and `high` a number of the scale,
+            on which grade number i is `low + i`.
+        bad_to: The number of the last bad grade, in the same way.
         **options: Further fields of `Scale`.
     """
     split = tuple(tuple(w.strip() for w in grade.split("|")) for grade in grades.split("<"))

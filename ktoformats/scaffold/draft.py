@@ -29,7 +29,7 @@ from ktoformats.scaffold.sample import (
 from ktoformats.scaffold.template import filled
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from ktoformats.plugin.registry import Registry
 
@@ -111,12 +111,29 @@ def _format(names: Names, sample: Sample, converter: Converter, registry: Regist
 
 
 def _used(sample: Sample, converter: Converter) -> list[str]:
-    """The columns that the mapping looks at; of an open one also that of its verdict, where it says which."""
+    """The columns that the mapping looks at, and those of its verdict: one judge of several may change nothing."""
     verdict = sample.options["verdict"]
-    paths = [value for value in verdict.values() if type(value) is str] if type(verdict) is dict else []
-    columns = {read_path(path).column for path in paths if path != OPEN} if sample.is_open else set()
+    values = [*_texts(list(verdict.values()))] if type(verdict) is dict else []
+    columns = {column for text in values if (column := _column(text))}
     used = columns_used(sample.records, converter)
     return [*used, *(column for column in common(sample.records) if column in columns and column not in used)]
+
+
+def _column(text: str) -> str | None:
+    """The column that a text starts in, if it is a path."""
+    try:
+        return read_path(text).column
+    except ValueError:
+        return None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts within lists and mappings."""
+    if type(value) is str:
+        yield value
+    elif type(value) in (list, dict):
+        for one in value.values() if type(value) is dict else value:
+            yield from _texts(one)
 
 
 def _shown(sample: Sample, converter: Converter, columns: Collection[str]) -> list[Example]:

@@ -212,7 +212,8 @@ def verbatim(subject: Subject) -> str:
     for example, record in records_of(subject):
         triples = subject.result(example).triples
         for text in sorted({text for triple in triples for text in triple[:2]}):
-            if text.strip() and text in corpus.texts_in(record):
+            joined = any(text in one and text != one for triple in triples for one in triple[:2])
+            if text.strip() and text in corpus.texts_in(record) and not joined:
                 tried += 1
                 _comes_out(subject, example, record, triples, text)
     return f"{tried} texts" if tried else "no sample's text stands alone in its record"

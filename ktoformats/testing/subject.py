@@ -10,7 +10,7 @@ from ktoformats.config.models import KTODataConfig
 from ktoformats.convert.assemble import DEFAULT_FORMATS, Assembly, assemble, needs_options
 from ktoformats.convert.presets import OPTION, load_preset
 from ktoformats.errors import PluginNotFoundError
-from ktoformats.plugin.discovery import PRESET
+from ktoformats.plugin.discovery import PRESET, strays
 from ktoformats.plugin.faults import suggest
 from ktoformats.plugin.kinds import Example, Examples, Format, Plugin
 from ktoformats.plugin.registry import Registry
@@ -213,5 +213,6 @@ def subjects(name: str, registry: Registry, *, kind: str | None = None) -> list[
     if not chosen:
         known = {one.name for one in installed} | {one.distribution for one in installed}
         message = f"no {kind or 'plugin, preset or distribution'} is called {name!r}{suggest(name, sorted(known))}"
-        raise PluginNotFoundError(f"{message}; `ktoformats plugin list` shows what is installed", plugin=name)
+        told = "".join(f"; {stray}" for stray in strays())
+        raise PluginNotFoundError(f"{message}; `ktoformats plugin list` shows what is installed{told}", plugin=name)
     return [Subject(one.kind, one.name, registry=registry) for one in chosen]

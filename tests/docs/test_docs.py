@@ -84,7 +84,7 @@ RUNNABLE = sorted({one.page for one in BLOCKS if "run" in one.words and not one.
 
 def environment(folder: Path) -> dict[str, str]:
     """What a block runs with: our command, a cache of its own, plugins that the page wrote."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("KTOFORMATS_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("KTOFORMATS_", "PYTEST_"))}
     return kept | {
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
         "PYTHONPATH": str(folder),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,11 +94,19 @@ BROKEN = {
         r"cannot be registered \(PluginValidationError: (.|\n)*spilt",
     ),
     "hook-fails": (returning("1 / 0"), PluginLoadError, r"cannot be registered \(ZeroDivisionError: "),
-    "hook-missing": (CLASSES, PluginContractError, "must return exactly one Format class, got none"),
+    "hook-missing": (
+        CLASSES,
+        PluginContractError,
+        r"exactly one Format class, got none \(is the hook marked with @hookimpl",
+    ),
     "wrong-type": (returning("[Plain]"), PluginContractError, "must return a list of plugin classes, got .*Plain"),
     "an-instance": (returning("[One()]"), PluginContractError, "must return a list of plugin classes, got "),
     "no-list": (returning("One"), PluginContractError, "must return a list of plugin classes, got "),
-    "other-kind": (returning("[Words]"), PluginContractError, "must return exactly one Format class, got none"),
+    "other-kind": (
+        returning("[Words]"),
+        PluginContractError,
+        "must return exactly one Format class, got Words, which is no Format",
+    ),
     "two-classes": (returning("[One, Two]"), PluginContractError, "exactly one Format class, got One, Two"),
     "abstract": (returning("[Idea]"), PluginContractError, "class Idea lacks facts"),
 }
@@ -264,10 +273,34 @@ def test_inspect_shows_why_a_broken_format_was_not_asked(broken: None, run: Run,
 
 
 def test_a_missing_module_of_its_own_is_not_blamed_on_a_dependency(install: Install) -> None:
-    install("acme-gone", {FORMATS: {"gone": "acme_gone.formats.gone", "part": "acme_gone:Part"}})
-    for name in ("gone", "part"):
-        with pytest.raises(PluginLoadError, match=r"of acme-gone 1.0 cannot be imported .*'acme_gone'\)$"):
-            Registry().load("format", name)
+    install("acme-gone", {FORMATS: {"gone": "acme_gone.formats.gone"}})
+    with pytest.raises(PluginLoadError, match=r"of acme-gone 1.0 cannot be imported .*'acme_gone'\)$"):
+        Registry().load("format", "gone")
+
+
+@pytest.mark.parametrize("value", ["acme:Votes", "acme-votes"])
+def test_an_entry_point_must_name_a_module(value: str, install: Install) -> None:
+    install("acme", {FORMATS: {"votes": value}})
+    with pytest.raises(PluginLoadError, match=f"^format plugin 'votes' of acme 1.0: its entry point is '{value}'"):
+        Registry().load("format", "votes")
+
+
+def test_a_class_of_its_own_is_told_its_base(install: Install) -> None:
+    source = (
+        "from ktoformats import hookimpl\nclass Votes: pass\n@hookimpl\ndef ktoformats_plugins(): return [Votes]\n"
+    )
+    install("acme", {FORMATS: {"votes": "acme_votes"}}, {"acme_votes": source})
+    with pytest.raises(PluginContractError, match=r"; Votes is none: derive it from ktoformats\.Format$"):
+        Registry().load("format", "votes")
+
+
+def test_a_group_that_does_not_exist_is_told(install: Install, run: Callable[..., Any]) -> None:
+    install("acme", {"ktoformats.format": {"votes": "acme_votes"}})
+    told = "acme registers 'votes' in the group 'ktoformats.format', which nobody reads; groups are ktoformats.exporters,"
+    with pytest.raises(PluginNotFoundError, match=re.escape(told)):
+        Registry().load("format", "votes")
+    assert told in run("plugin", "list").stderr
+    assert told in run("plugin", "check", "acme").stderr
 
 
 @pytest.mark.usefixtures("broken")

@@ -315,6 +315,12 @@ class Mine(Format):
 """,
         "in a process of its own .*the SHA-256 of its file: .*no clock",
     ),
+    "its class variable has a type": Planted(
+        "registered",
+        "format",
+        FORMAT.replace("    reads = {", "    reads: frozenset[str] = {") + FACTS,
+        r"Mine\.reads would become an option, because it is annotated; write `reads = ",
+    ),
     # events
     "its listener counts only fields it knows": Planted(
         "events",

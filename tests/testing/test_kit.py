@@ -82,7 +82,7 @@ def run_pytest(tmp_path: Path, site: Path) -> Pytest:
         return subprocess.run(
             [*command, "test_mine.py"],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(site), "COLUMNS": "200"},
+            env={**os.environ, "PYTEST_ADDOPTS": "", "PYTHONPATH": str(site), "COLUMNS": "200"},
             capture_output=True,
             text=True,
             timeout=120,
