@@ -239,6 +239,7 @@ def test_ctrl_c_leaves_nothing(lines: Callable[..., Path], tmp_path: Path) -> No
         env=env,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - what shells ignore in the background
     )
     deadline = time.monotonic() + 30
     while (
