@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
+from ktoformats.blocks.chat import Chat
 from ktoformats.blocks.context import Turns, required, with_marks
 from ktoformats.blocks.path import MISSING, Scope
 from ktoformats.blocks.spec import PathText, Spec, one_of, path
@@ -16,7 +17,7 @@ from ktoformats.plugin.turns import answer_at, answer_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ktoformats.blocks.chat import Chat, Marks
+    from ktoformats.blocks.chat import Marks
     from ktoformats.blocks.context import ContextReader
     from ktoformats.feedback import Context, Response
     from ktoformats.plugin.turns import Dialogue
@@ -177,13 +178,13 @@ class CandidateReader:
         self,
         spec: dict[str, tuple[Form, ...]] | Each | EachTurn,
         *,
-        chat: Chat,
-        marks: Marks | None,
         contexts: ContextReader,
+        chat: Chat | None = None,
+        marks: Marks | None = None,
     ) -> None:
         self._spec = spec
         self._form = spec.form if isinstance(spec, Each) else None
-        self._chat = chat
+        self._chat = chat or Chat()
         self._marks = marks
         self._contexts = contexts
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import model_validator
 
+from ktoformats.blocks.chat import Chat
 from ktoformats.blocks.path import MISSING, Scope, read_path
 from ktoformats.blocks.spec import PathText, Spec, one_of, path
 from ktoformats.errors import RecordError
@@ -16,7 +17,7 @@ from ktoformats.plugin.row import null_field, text_in
 from ktoformats.plugin.turns import after, as_json, context_of, read_messages, with_system
 
 if TYPE_CHECKING:
-    from ktoformats.blocks.chat import Chat, Marks
+    from ktoformats.blocks.chat import Marks
     from ktoformats.blocks.path import Path
     from ktoformats.plugin.turns import Dialogue
 
@@ -157,17 +158,17 @@ class ContextReader:
         self,
         prompt: Prompt | None,
         *,
-        system: str | None,
-        history: str | None,
-        tools: str | None,
-        chat: Chat,
-        marks: Marks | None,
+        system: str | None = None,
+        history: str | None = None,
+        tools: str | None = None,
+        chat: Chat | None = None,
+        marks: Marks | None = None,
     ) -> None:
         self._prompt = prompt
         self._system = path(system) if system else None
         self._history = path(history) if history else None
         self._tools = path(tools) if tools else None
-        self._chat = chat
+        self._chat = chat or Chat()
         self._marks = marks
 
     def read(self, scope: Scope) -> Context | None:

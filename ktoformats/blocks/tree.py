@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import Field, model_validator
 
 from ktoformats.blocks.candidates import Candidate, Group
+from ktoformats.blocks.chat import Chat
 from ktoformats.blocks.context import required
 from ktoformats.blocks.path import MISSING, Scope, same
 from ktoformats.blocks.spec import PathText, Spec, path
@@ -16,7 +17,6 @@ from ktoformats.plugin.turns import answer_of, context_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ktoformats.blocks.chat import Chat
 
 Where = dict[PathText, Any]
 """Path to the value that must stand there."""
@@ -80,9 +80,9 @@ class TreeReader:
         chat: What a node's message looks like.
     """
 
-    def __init__(self, spec: Tree, *, chat: Chat) -> None:
+    def __init__(self, spec: Tree, *, chat: Chat | None = None) -> None:
         self._spec = spec
-        self._chat = chat
+        self._chat = chat or Chat()
 
     def read(self, scope: Scope) -> Iterator[Group]:
         """The answers to each user turn, with the way down to it as their context.

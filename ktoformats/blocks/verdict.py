@@ -63,6 +63,8 @@ class Fixed(Spec):
 
     def facts(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> Iterator[Fact]:
         """A pair, or each answer by itself where a side has several or none."""
+        if not group.candidates and not self.need_both:
+            yield Unjudged()
         sides = {label: [one for one in group.candidates if one.name == name] for label, name in self._sides()}
         if self.need_both and not all(_present(side) for side in sides.values()):
             damaged = [fact for side in sides.values() for one in side if (fact := _damage(one)) is not None]
@@ -155,6 +157,8 @@ class Label(Spec):
 
     def facts(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
         """A judgement for each answer."""
+        if not group.candidates:
+            yield Unjudged()
         for one in group.candidates:
             paths = _paths_of(self.label, one)
             cells = [cell for each in (one, *one.others) for cell in _cells(paths, each.scope)]
@@ -211,6 +215,8 @@ class Rating(Spec):
     def facts(self, group: Group, scopes: Scopes, policy: VerdictPolicy) -> Iterator[Fact]:  # noqa: ARG002 - one shape for all
         """A judgement for each answer."""
         labels = self.labels if policy.middle == "drop" else self._nearest
+        if not group.candidates:
+            yield Unjudged()
         for one in group.candidates:
             paths = _paths_of(self.rating, one)
             cells = [cell for each in (one, *one.others) for cell in _cells(paths, each.scope)]

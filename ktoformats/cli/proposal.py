@@ -196,7 +196,8 @@ def show_draft(draft: dict[str, Any]) -> None:
     for one in draft["presets"]:
         gives = one["gives"]
         what = f"  --preset {one['preset']} reads it as {output.safe(one['title'])}"
-        output.say(f"{what}: {gives['good']} good, {gives['bad']} bad")
+        first = f" in the first {gives['records']} records" if gives["records"] == _TRIED_ON_PRESETS else ""
+        output.say(f"{what}: {gives['good']} good, {gives['bad']} bad{first}")
     if draft["mapping"] is None:
         return
     output.say(

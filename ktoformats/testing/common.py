@@ -14,7 +14,7 @@ from ktoformats.plugin.discovery import PRESET
 from ktoformats.plugin.kinds import KINDS, Plugin
 from ktoformats.plugin.registry import Registry
 from ktoformats.store.report import Report
-from ktoformats.testing.law import LawBrokenError, law, short
+from ktoformats.testing.law import LawBrokenError, LawOpenError, law, short
 from ktoformats.testing.portrait import foreign_portrait, portrait
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 CODE: Final = tuple(KINDS)
 """The kinds that are code."""
 EVERY: Final = (*CODE, PRESET)
+_OPEN: Final = "???"
+"""What stands in a drafted preset where only its author knows."""
 _NO_OPTION: Final = "ktoformats_no_such_option"
 _ODD: Final[tuple[Any, ...]] = ({"unexpected": [None]}, [[["unexpected"]]], "\x00 unexpected", -(10**30), None)
 """What no sensible option takes; those that take one all the same are left in peace."""
@@ -33,6 +35,8 @@ def registered(subject: Subject) -> str:
     """It is found and imports, its hook returns exactly one class of its kind; a preset makes a format."""
     found = subject.found
     if subject.kind == PRESET:
+        if _OPEN in str(subject.preset.options):
+            raise LawOpenError(f"the preset is a draft: put what is meant in place of {_OPEN} in its file")
         subject.assembled()
         return f"{found.owner}, file {subject.preset.path.name}"
     _ = subject.cls

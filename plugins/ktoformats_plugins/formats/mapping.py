@@ -56,7 +56,7 @@ from ktoformats import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 
 class Mapping(Format):
@@ -297,9 +297,7 @@ class Mapping(Format):
             for group in groups:
                 yield from self._judge(group, [scope])
 
-    def _judge(self, group: Group, scopes: Sequence[Scope]) -> Iterable[Fact]:
-        if not group.candidates:
-            return (Unjudged(),)
+    def _judge(self, group: Group, scopes: Sequence[Scope]) -> Iterator[Fact]:
         facts = self.verdict.facts(refuse_damage(group, self.policy), scopes, self.policy)
         return settle(facts, self.policy) if self.policy.settles else facts
 
