@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -43,10 +45,12 @@ def check_plugin(name: str, kind: str | None, *, full: bool, as_json: bool) -> i
         verdicts.append((subject, []))
         if not as_json:
             output.say(f"{subject.kind} {output.safe(subject.name)}", style="bold")
+        if as_json:
+            verdicts[-1][1].extend(_quietly(subject, quick=not full))
+            continue
         for verdict in check(subject, quick=not full):
             verdicts[-1][1].append(verdict)
-            if not as_json:
-                _say(verdict)
+            _say(verdict)
     states = [verdict.state for _, made in verdicts for verdict in made]
     if as_json:
         output.print_json([_told(subject, made) for subject, made in verdicts])
@@ -54,6 +58,14 @@ def check_plugin(name: str, kind: str | None, *, full: bool, as_json: bool) -> i
         counts = ", ".join(f"{states.count(state)} {state}" for state in _STYLES)
         output.say(counts + ("" if full else "; --full tries the slow laws, too"))
     return EXIT_BROKEN if "broken" in states else 0
+
+
+def _quietly(subject: Subject, *, quick: bool) -> list[Verdict]:
+    """The verdicts; what the plugin prints meanwhile is no part of our answer."""
+    from ktoformats.testing import check
+
+    with redirect_stdout(sys.stderr):
+        return list(check(subject, quick=quick))
 
 
 def _say(verdict: Verdict) -> None:
@@ -67,9 +79,10 @@ def _told(subject: Subject, verdicts: list[Verdict]) -> dict[str, Any]:
 
 def laws_of(status: Status, registry: Registry) -> list[dict[str, str]]:
     """What became of each quick law; of a plugin that cannot be loaded only the first one is tried."""
-    from ktoformats.testing import Subject, check
+    from ktoformats.testing import Subject
 
-    return [verdict._asdict() for verdict in check(Subject(status.kind, status.name, registry=registry))]
+    verdicts = _quietly(Subject(status.kind, status.name, registry=registry), quick=True)
+    return [verdict._asdict() for verdict in verdicts]
 
 
 def summed(laws: list[dict[str, str]]) -> str:

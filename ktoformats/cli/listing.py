@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
+
 import click
 
 from ktoformats.cli import output
@@ -31,7 +34,8 @@ def list_plugins(*, as_json: bool, do_load: bool, do_check: bool) -> None:
     """  # noqa: D301 - \b keeps click from joining the lines
     registry = Registry()
     if do_load or do_check:
-        registry.load_all()
+        with redirect_stdout(sys.stderr):  # what a module prints when it is imported is no part of our answer
+            registry.load_all()
     listed = [(status, laws_of(status, registry) if do_check else None) for status in registry.statuses()]
     if as_json:
         told = [(status._asdict(), laws) for status, laws in listed]

@@ -227,9 +227,10 @@ class Pipeline:
 
 
 def _place_of(error: Exception) -> str:
-    """Where in the plugin's code it was raised, for its author."""
-    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-    return f" at {frame.f_globals.get('__name__', '?')}:{line}"
+    """Where in the plugin's code it was raised, or what it called of ours, for its author."""
+    places = [(frame.f_globals.get("__name__", "?"), line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    module, line = next((one for one in reversed(places) if not one[0].startswith("ktoformats.")), places[-1])
+    return f" at {module}:{line}"
 
 
 def _parsed(raw: Any) -> Any:

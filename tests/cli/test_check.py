@@ -152,6 +152,24 @@ def test_check_as_json_is_json_and_nothing_else(install: Install, run: Run) -> N
     assert "never guessed" in message
 
 
+@pytest.mark.parametrize("words", [("check", "votes"), ("list", "--load"), ("list", "--check")])
+def test_what_a_plugin_prints_stays_out_of_json(words: tuple[str, ...], install: Install, run: Run) -> None:
+    install("acme_votes", {"labels": "votes"}, f"print('hello')\n{VOTES}")
+    done = run("plugin", *words, "--json")
+    assert "votes" in {one["name"] for one in json.loads(done.stdout)}
+    assert done.stderr == "hello\n"
+
+
+def test_a_reader_that_goes_away_is_no_defect(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "ktoformats.cli.main", "plugin", "list"]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        child.stdout.close()  # long before the command has anything to say
+        assert child.wait(timeout=60) == 0
+        assert child.stderr is not None
+        assert child.stderr.read() == ""
+
+
 def test_check_full_tries_the_slow_laws_too(install: Install, run: Run) -> None:
     install("acme_votes", {"labels": "votes"}, VOTES)
     done = run("plugin", "check", "votes", "--full")
