@@ -493,3 +493,20 @@ def test_every_hook_has_a_test() -> None:
 def test_every_error_of_the_registry_is_a_plugin_error() -> None:
     for error in (PluginNotFoundError, PluginLoadError, PluginConflictError, PluginContractError):
         assert issubclass(error, PluginError)
+
+
+def test_a_format_that_trips_names_the_line_of_its_own(
+    install: Install, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    source = (
+        "from ktoformats import Format, hookimpl\n"
+        "class Votes(Format):\n"
+        "    def facts(self, row):\n"
+        "        yield row.text(row.record['no such column'])\n"
+        "@hookimpl\n"
+        "def ktoformats_plugins(): return [Votes]\n"
+    )
+    install("acme", {FORMATS: {"votes": "acme_votes"}}, {"acme_votes": source})
+    (tmp_path / "votes.jsonl").write_text('{"q": 1}\n')
+    done = run("convert", "votes.jsonl", "-o", "out.jsonl", "--format", "votes")
+    assert "failed on the record (KeyError: 'no such column' at acme_votes:4)" in done.stderr
