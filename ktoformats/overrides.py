@@ -55,7 +55,7 @@ from ktoformats.store.prepare import Cache, Stages
 from ktoformats.train.rows import to_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from ktoformats.config.models import KTODataConfig
     from ktoformats.feedback import Fact
@@ -668,14 +668,16 @@ class _Validated(_Wrapper):
 class _CallingDetector(Detector):
     """Asks `_detect_kto_format`."""
 
+    by_shape = False
+
     def __init__(self, formats: list[NamedFormat], columns: Any, loader: Any) -> None:
         super().__init__(formats, columns)
         self._loader = loader
         self._by_name = {one.name: one for one in reversed(formats)}
 
-    def find(self, record: Any) -> NamedFormat:
+    def find(self, record: Any, key: Hashable | None = None) -> NamedFormat:
         if type(record) is not dict:
-            return super().find(record)
+            return super().find(record, key)
         try:
             name = self._loader._detect_kto_format(copy.deepcopy(record))  # noqa: SLF001
         except KtoFormatsError:

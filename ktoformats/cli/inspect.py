@@ -22,12 +22,12 @@ from ktoformats.cli.shared import (
     set_option,
 )
 from ktoformats.convert.assemble import assemble, needs_options
-from ktoformats.convert.detect import Detector, NamedFormat, claim_by, shape_key, shape_of
+from ktoformats.convert.detect import Detector, NamedFormat, claim_by, shape_of
 from ktoformats.convert.presets import OPTION, load_preset
 from ktoformats.errors import AmbiguousFormatError, ConfigError, KTOLabelError, PluginError, RecordError
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.named import find_sources
-from ktoformats.read.parse import parse
+from ktoformats.read.parse import parse, shape_key
 from ktoformats.read.rows import blocks_of_rows
 from ktoformats.store.build import file_blocks
 from ktoformats.store.gather import gathered

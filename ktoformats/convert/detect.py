@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ktoformats.errors import AmbiguousFormatError, PluginContractError, RecordError
 from ktoformats.plugin.kinds import Claim, Format, Shape
+from ktoformats.plugin.layout import Layout
+from ktoformats.read.parse import shape_key
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -34,24 +36,6 @@ class NamedFormat(NamedTuple):
     """Whether it is asked only about what no other format claims."""
 
 
-def shape_key(record: dict[str, Any]) -> Hashable:
-    """A hashable that two records share exactly when `shape_of` cannot tell them apart (key order aside)."""
-    types = tuple(map(type, record.values()))
-    if list in types or dict in types:
-        return (
-            tuple(record),
-            types,
-            tuple(_inner_key(v) for v in record.values() if type(v) in (list, dict)),
-        )
-    return (tuple(record), types)
-
-
-def _inner_key(value: list[Any] | dict[str, Any]) -> Hashable:
-    if type(value) is dict:
-        return tuple(value)
-    return frozenset(tuple(item) if type(item) is dict else type(item) for item in value)
-
-
 def shape_of(record: dict[str, Any], columns: Columns) -> Shape:
     """The keys, types and item keys of a record."""
     kinds = {key: _KINDS.get(type(value), "object") for key, value in record.items()}
@@ -75,18 +59,26 @@ class Detector:
         columns: The configured column names.
     """
 
+    by_shape = True
+    """Whether records of one `shape_key` are all read by the same format."""
+
     def __init__(self, formats: Sequence[NamedFormat], columns: Columns) -> None:
         self._formats = tuple(formats)
         self._columns = columns
         self._memo: dict[Hashable, NamedFormat | RecordError] = {}
+        self._layouts: dict[Hashable, Layout | None] = {}
 
     @property
     def formats(self) -> tuple[NamedFormat, ...]:
         """The configured set."""
         return self._formats
 
-    def find(self, record: Any) -> NamedFormat:
+    def find(self, record: Any, key: Hashable | None = None) -> NamedFormat:
         """The format that reads this record.
+
+        Args:
+            record: The value of one line.
+            key: Its `shape_key`, where it is known.
 
         Raises:
             RecordError: None does; the message names the keys, who was asked and why each declined.
@@ -96,7 +88,7 @@ class Detector:
             return self._formats[0]
         if type(record) is not dict:
             raise RecordError("not_an_object", f"expected a JSON object, got {_KINDS.get(type(record), 'a value')}")
-        key = shape_key(record)
+        key = key or shape_key(record)
         found = self._memo.get(key)
         if found is None:
             found = self._find(shape_of(record, self._columns))
@@ -105,6 +97,24 @@ class Detector:
         if isinstance(found, RecordError):
             raise RecordError(found.reason, found.message)  # a new one: a remembered one would keep its traceback
         return found
+
+    def layout(self, one: NamedFormat, record: dict[str, Any], key: Hashable) -> Layout | None:
+        """Where the facts of records like this one stand, if its format says so.
+
+        Args:
+            one: The format that reads it.
+            record: One record.
+            key: Its `shape_key`.
+
+        Raises:
+            PluginContractError: The format failed, or names columns that do not hold what they must.
+        """
+        if key in self._layouts:
+            return self._layouts[key]
+        layout = layout_by(one, shape_of(record, self._columns)) if _speaks_for_facts(type(one.format)) else None
+        if len(self._layouts) < _MEMO_LIMIT:
+            self._layouts[key] = layout
+        return layout
 
     def claims(self, record: dict[str, Any]) -> list[tuple[NamedFormat, Claim]]:
         """What every configured format says to this record's shape, best first."""
@@ -154,7 +164,7 @@ class Detector:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_formats": self._formats, "_columns": self._columns, "_memo": {}}
+        return {"_formats": self._formats, "_columns": self._columns, "_memo": {}, "_layouts": {}}
 
 
 def _without_nulls(shape: Shape) -> Shape:
@@ -165,6 +175,32 @@ def _without_nulls(shape: Shape) -> Shape:
 def _count(claim: Claim, filled: Shape) -> int:
     """How many of the columns a claim counts on hold something."""
     return sum(column in filled for column in claim.columns)
+
+
+def _speaks_for_facts(kind: type[Format]) -> bool:
+    """Whether a format's `layout` was written for its `facts`, and not for those of a class that it refines."""
+    return next("layout" in one.__dict__ for one in kind.__mro__ if {"layout", "facts"} & one.__dict__.keys())
+
+
+def layout_by(one: NamedFormat, shape: Shape) -> Layout | None:
+    """What a format says about where the facts of a shape stand.
+
+    Raises:
+        PluginContractError: It failed, or said something that cannot be.
+    """
+    try:
+        layout = one.format.layout(shape)
+        sound = layout is None or (isinstance(layout, Layout) and layout.fits(shape))
+    except Exception as error:
+        message = f"format {one.name!r}: layout failed ({type(error).__name__}: {error})"
+        raise PluginContractError(message, kind="format", plugin=one.name) from error
+    if not sound:
+        message = (
+            f"format {one.name!r}: layout returned {layout!r:.120} for {_shown_keys(shape)}, whose columns do not "
+            "hold that; return None for such a shape"
+        )
+        raise PluginContractError(message, kind="format", plugin=one.name)
+    return layout
 
 
 def claim_by(one: NamedFormat, shape: Shape) -> Claim:

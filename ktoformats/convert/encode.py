@@ -6,14 +6,14 @@ and are repeated instead of converted, and the digests are taken from the encode
 
 from __future__ import annotations
 
-from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, Final
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
-from ktoformats.convert.identity import identify, pairs
+from ktoformats.convert.identity import identify, pairs, pairs_of_neighbours
 from ktoformats.convert.policy import preference_type
 from ktoformats.feedback import MESSAGE_TYPE, METHOD, SCHEMA
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ktoformats.convert.policy import Candidate
-    from ktoformats.feedback import Context, Message
+    from ktoformats.feedback import Fact
 
 FULL_WEIGHT: Final = 1.0
 _TYPES: Final = {field.name: field.type for field in SCHEMA}
@@ -31,24 +31,37 @@ Made = tuple["Candidate", str, int, str]
 """A candidate, its format's name, its line, and the carried columns as JSON text."""
 
 
-def encode(made: Sequence[Made], source: str | Sequence[str]) -> dict[str, pa.Array]:
-    """Build the columns of a batch.
+class Same(NamedTuple):
+    """A column that holds one value."""
 
-    Args:
-        made: The samples, in source order; at least one. Both sides of a pair stand side by side.
-        source: The file they came from, or that of each.
+    value: Any
 
-    Returns:
-        Every column of `SCHEMA` but the two scores.
-    """
+
+class Samples(NamedTuple):
+    """Samples by column, before they are encoded."""
+
+    rows: int
+    columns: dict[str, Sequence[Any] | Same]
+    """Columns of `SCHEMA`; one that is missing is empty throughout. Conversations are tuples like `Message`."""
+    facts: Sequence[Fact] = ()
+    """What each follows from, where that tells pairs apart."""
+    paired: bool = False
+    """Whether every two neighbours are the sides of a pair."""
+
+
+def of_candidates(made: Sequence[Made]) -> Samples:
+    """The columns of candidates, in source order; at least one. Both sides of a pair stand side by side."""
     candidates, formats, lines, kept = zip(*made, strict=True)
     contexts, texts, reasonings, calls, labels, facts, fields, cells, scales, places, ranks, flags, _ = zip(
         *candidates, strict=True
     )
     prompts, systems, conversations, tools = zip(*contexts, strict=True)
-    plain = {
+    columns: dict[str, Sequence[Any] | Same] = {
+        "prompt": prompts,
+        "response": texts,
         "label": labels,
         "system": systems,
+        "conversation": conversations,
         "tools": tools,
         "tool_calls": calls,
         "reasoning": reasonings,
@@ -58,33 +71,75 @@ def encode(made: Sequence[Made], source: str | Sequence[str]) -> dict[str, pa.Ar
         "kept": kept,
         "fact": [type(fact).__name__.lower() for fact in facts],
         "field": fields,
-        "cell": list(map(_cell, cells)),
+        "cell": list(map(cell_text, cells)),
         "scale": scales,
         "position": places,
         "rank": ranks,
         "flags": list(map(",".join, flags)),
     }
-    columns = {name: _column(values, _TYPES[name]) for name, values in plain.items()}
-    prompt_bytes = [text.encode() for text in prompts]
-    response_bytes = [text.encode() for text in texts]
-    columns["prompt"] = _from_utf8(prompt_bytes)
-    columns["response"] = _from_utf8(response_bytes)
-    columns["conversation"] = _conversations(conversations)
-    rich = any(conversations) or any(systems) or any(tools) or any(calls) or any(reasonings)
-    extras = list(map(_extra, contexts, calls, reasonings)) if rich else repeat(b"", len(made))
-    firsts = list(map(_first_turn, contexts)) if any(conversations) else repeat(b"", len(made))
-    ids, groups = identify(prompt_bytes, response_bytes, labels, extras, firsts)
-    columns["id"] = pa.array(ids)
-    columns["group"] = pa.array(groups)
-    columns["pair"] = _column(pairs(ids, facts), _TYPES["pair"])
-    columns["source"] = pa.repeat(pa.scalar(source), len(made)) if isinstance(source, str) else pa.array(source)
-    columns["method"] = pa.repeat(pa.scalar(METHOD), len(made))
-    columns["weight"] = pa.repeat(pa.scalar(FULL_WEIGHT), len(made))
-    return columns
+    return Samples(len(made), columns, facts)
 
 
-def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+def encode(samples: Samples, source: str | Sequence[str]) -> pa.RecordBatch:
+    """Build a batch, without scores as yet.
+
+    Args:
+        samples: At least one.
+        source: The file they came from, or that of each.
+
+    Returns:
+        Every column of `SCHEMA`; the two scores are 0.
+    """
+    count, given = samples.rows, samples.columns
+    plain = {name: given.get(name, _EMPTY[name]) for name in _PLAIN}
+    columns = {name: _column(values, _TYPES[name], count) for name, values in plain.items()}
+    prompts, responses = _utf8(given["prompt"]), _utf8(given["response"])
+    columns["prompt"], columns["response"] = _from_utf8(prompts), _from_utf8(responses)
+    turns = _listed(given.get("conversation", Same(())), count)
+    columns["conversation"] = _conversations(turns)
+    extras, firsts = None, None
+    if any(turns) or any(any(given.get(name, ())) for name in _RICH):
+        others = [_listed(given.get(name, Same("")), count) for name in _RICH]
+        extras = list(map(_extra, turns, *others))
+        firsts = list(map(_first_turn, turns))
+    ids, groups = identify(prompts, responses, _listed(given["label"], count), extras, firsts)
+    columns["id"], columns["group"] = pa.array(ids), pa.array(groups)
+    paired = pairs_of_neighbours(ids) if samples.paired else pairs(ids, samples.facts)
+    columns["pair"] = _column(paired, _TYPES["pair"], count)
+    columns["source"] = pa.repeat(pa.scalar(source), count) if isinstance(source, str) else pa.array(source)
+    columns["method"] = pa.repeat(pa.scalar(METHOD), count)
+    columns["weight"] = pa.repeat(pa.scalar(FULL_WEIGHT), count)
+    columns["response_quality"] = columns["utility_score"] = pa.repeat(pa.scalar(0.0), count)
+    return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+_RICH: Final = ("system", "tools", "tool_calls", "reasoning")
+"""What belongs to a sample's identity beside prompt, response, label and turns."""
+_PLAIN: Final = (
+    *("label", *_RICH, "preference_type", "format_type", "line", "kept"),
+    *("fact", "field", "cell", "scale", "position", "rank", "flags"),
+)
+_EMPTY: Final = {name: Same(None if SCHEMA.field(name).nullable else "") for name in _PLAIN}
+
+
+def _listed(values: Sequence[Any] | Same, count: int) -> Sequence[Any]:
+    return [values.value] * count if isinstance(values, Same) else values
+
+
+def _utf8(texts: Sequence[str] | Same) -> list[bytes]:
+    """The texts as bytes; neighbours that are one object, as a prompt before its answers, are encoded once."""
+    out: list[bytes] = []
+    last: Any = None
+    for text in texts:
+        out.append(out[-1] if text is last else text.encode())
+        last = text
+    return out
+
+
+def _column(values: Sequence[Any] | Same, kind: pa.DataType, count: int) -> pa.Array:
     """An Arrow array; repeating one value is much cheaper than reading each."""
+    if isinstance(values, Same):
+        return pa.repeat(pa.scalar(values.value, kind), count)
     first = values[0]
     if first == values[-1] and values.count(first) == len(values):
         return pa.repeat(pa.scalar(first, kind), len(values))
@@ -100,17 +155,18 @@ def _from_utf8(values: Sequence[bytes]) -> pa.Array:
     return pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(values)))
 
 
-def _conversations(values: Sequence[tuple[Message, ...]]) -> pa.Array:
+def _conversations(values: Sequence[Sequence[Sequence[str]]]) -> pa.Array:
     offsets = np.zeros(len(values) + 1, np.int32)
     np.cumsum(np.fromiter(map(len, values), np.int32, len(values)), out=offsets[1:])
     if not offsets[-1]:
         return pa.ListArray.from_arrays(pa.array(offsets), pa.array([], MESSAGE_TYPE))
     fields = zip(*chain.from_iterable(values), strict=True)
-    columns = [_column(field, kind.type) for field, kind in zip(fields, MESSAGE_TYPE, strict=True)]
+    columns = [_column(field, kind.type, len(field)) for field, kind in zip(fields, MESSAGE_TYPE, strict=True)]
     return pa.ListArray.from_arrays(pa.array(offsets), pa.StructArray.from_arrays(columns, fields=list(MESSAGE_TYPE)))
 
 
-def _cell(cell: Any) -> str:
+def cell_text(cell: Any) -> str:
+    """A raw verdict cell as JSON text; empty where there is none."""
     if cell is None:
         return ""
     try:
@@ -119,14 +175,13 @@ def _cell(cell: Any) -> str:
         return repr(cell)
 
 
-def _extra(context: Context, calls: str, reasoning: str) -> bytes:
+def _extra(turns: Sequence[Sequence[str]], system: str, tools: str, calls: str, reasoning: str) -> bytes:
     """What belongs to a sample's identity beside prompt, response and label; empty for most."""
-    if not (context.conversation or context.system or context.tools or calls or reasoning):
+    if not (turns or system or tools or calls or reasoning):
         return b""
-    turns = [tuple(turn) for turn in context.conversation]
-    return orjson.dumps((context.system, turns, context.tools, calls, reasoning), default=str)
+    return orjson.dumps((system, list(map(tuple, turns)), tools, calls, reasoning), default=str)
 
 
-def _first_turn(context: Context) -> bytes:
+def _first_turn(turns: Sequence[Sequence[str]]) -> bytes:
     """The first user turn of a conversation; empty where the prompt is the first."""
-    return next((turn.content.encode() for turn in context.conversation if turn.role == "user"), b"")
+    return next((content.encode() for role, content, *_ in turns if role == "user"), b"")

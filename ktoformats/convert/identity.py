@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ktoformats.feedback import BAD, GOOD, Pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from ktoformats.feedback import Fact
 
@@ -27,8 +27,8 @@ def identify(
     prompts: Sequence[bytes],
     responses: Sequence[bytes],
     labels: Sequence[str],
-    extras: Iterable[bytes],
-    firsts: Iterable[bytes],
+    extras: Sequence[bytes] | None = None,
+    firsts: Sequence[bytes] | None = None,
 ) -> tuple[list[str], list[str]]:
     """The id and the group of every sample; a group is what a split must not tear apart.
 
@@ -45,15 +45,27 @@ def identify(
         label, so that two labels of one answer differ in nothing else. Groups of 16 digits, from the SHA-256 of
         the first user turn.
     """
-    ids, groups = [], []
-    for prompt, response, label, extra, first in zip(prompts, responses, labels, extras, firsts, strict=False):
-        state = sha256(prompt)
-        groups.append((sha256(first) if first else state).hexdigest()[:GROUP_DIGITS])
-        state.update(response)
-        state.update(b"%b%16x%16x" % (extra, len(prompt), len(response)))
-        digits = state.hexdigest()
-        ids.append(_FIRST_DIGITS[label][digits[0]] + digits[1:ID_DIGITS])
-    return ids, groups
+    if extras is None:
+        whole = [
+            b"%b%b%16x%16x" % (one, two, len(one), len(two)) for one, two in zip(prompts, responses, strict=True)
+        ]
+    else:
+        rows = zip(prompts, responses, extras, strict=True)
+        whole = [b"%b%b%b%16x%16x" % (one, two, more, len(one), len(two)) for one, two, more in rows]
+    digests = [sha256(content).hexdigest() for content in whole]
+    ids = [
+        _FIRST_DIGITS[label][digits[0]] + digits[1:ID_DIGITS] for label, digits in zip(labels, digests, strict=True)
+    ]
+    opening = prompts if firsts is None else [first or prompt for first, prompt in zip(firsts, prompts, strict=True)]
+    named = {text: sha256(text).hexdigest()[:GROUP_DIGITS] for text in set(opening)}
+    return ids, [named[text] for text in opening]
+
+
+def pairs_of_neighbours(ids: Sequence[str]) -> list[str]:
+    """The pair of every sample, where every two neighbours are the sides of one."""
+    half = PAIR_DIGITS // 2
+    names = [one[:half] + other[:half] for one, other in zip(ids[0::2], ids[1::2], strict=True)]
+    return [name for name in names for _ in range(2)]
 
 
 def pairs(ids: Sequence[str], facts: Sequence[Fact]) -> list[str]:
@@ -67,6 +79,8 @@ def pairs(ids: Sequence[str], facts: Sequence[Fact]) -> list[str]:
         16 hexadecimal digits for each row: half from each side's id, or all from the one that is left.
     """
     names = [""] * len(ids)
+    if Pair not in set(map(type, facts)):
+        return names
     for row, fact in enumerate(facts):
         if type(fact) is not Pair or names[row]:
             continue

@@ -85,7 +85,8 @@ class LabelReader:
             message = f"{_name(plugin)}.read returned {reading!r:.80}, expected a Reading of good, bad or nothing"
             raise PluginContractError(message, kind="labels")
         reason = "" if reading.label else "neutral"
-        return Verdict(reading.label, reason, reading.scale, reading.position, reading.flags)
+        position = reading.position + 0.0  # a worst cell may be written -0.0
+        return Verdict(reading.label, reason, reading.scale, position, reading.flags)
 
     def _plugin(self, scale: str | Scale | Labels) -> Labels:
         if isinstance(scale, Labels):

@@ -16,7 +16,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from ktoformats.convert.encode import encode
+from ktoformats.convert.bulk import decide_all as decide_bulk
+from ktoformats.convert.encode import encode, of_candidates
 from ktoformats.convert.policy import Outcome, decide
 from ktoformats.convert.run import Run, enter_group, kept_of
 from ktoformats.convert.tokens import hold_template_tokens
@@ -28,10 +29,10 @@ from ktoformats.errors import (
 )
 from ktoformats.feedback import SCHEMA, Pair
 from ktoformats.plugin.row import Row
-from ktoformats.read.parse import parse
+from ktoformats.read.parse import parse_all, shape_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ktoformats.convert.detect import Detector, NamedFormat
     from ktoformats.convert.encode import Made
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 BATCH_ROWS: Final = 1024
 """Samples scored at once: few enough to stay in the processor's cache."""
 UNDEFINED_QUALITY: Final = 0.5
+TOGETHER: Final = 32
+"""Records of one shape in a block from which on deciding them by column is less work than one by one."""
 
 
 class Converted(NamedTuple):
@@ -59,7 +62,8 @@ class Converted(NamedTuple):
 class Pipeline:
     """Converts blocks of records to samples.
 
-    `in_process` is True when it holds something that plain configuration cannot rebuild in a worker.
+    `in_process` is True when it holds something that plain configuration cannot rebuild in a worker. `together` is
+    how many records of one shape a block must hold to be decided by column, which changes nothing but the time.
 
     Args:
         detector: Finds the format of a record.
@@ -87,6 +91,7 @@ class Pipeline:
         self.policy = policy
         self.columns = columns
         self.in_process = False
+        self.together = TOGETHER
 
     def convert(self, block: Block) -> Converted:
         """Convert one block.
@@ -116,24 +121,58 @@ class Pipeline:
         return Converted(batches, run.rejects, run.accounts)
 
     def _decide_all(self, block: Block, run: Run) -> None:
-        # Stage by stage, and format by format: each loop then stays in the processor's caches, and a mixed file
-        # costs no more than its parts.
-        records = [_parsed(raw) for raw in block.records]
-        results: list[Any] = [self._reader(record, block, number) for number, record in enumerate(records)]
-        readers: dict[int, list[int]] = {}
-        for number, reader in enumerate(results):
-            if not isinstance(reader, RecordError):
-                readers.setdefault(id(reader), []).append(number)
-        for numbers in readers.values():
-            reader = results[numbers[0]]
-            for number in numbers:
+        records, keys = _parsed(block.records)
+        alike: dict[Any, list[int]] = {}
+        for number, key in enumerate(keys):
+            alike.setdefault(number if key is None or not self.detector.by_shape else key, []).append(number)
+        results: list[Any] = list(records)
+        for numbers in alike.values():
+            first = numbers[0]
+            reader = self._reader(records[first], keys[first], block, first)
+            if isinstance(reader, RecordError):
+                for number in numbers:  # one each: an error remembers where it was raised
+                    results[number] = RecordError(reader.reason, reader.message) if number != first else reader
+                continue
+            for number in self._decide_together(reader, records, keys, numbers, block, run):
                 results[number] = self._decided(reader, records[number])
-        for line, offset, raw, result in zip(block.lines, block.offsets, block.records, results, strict=True):
+        together = {number for bulk in run.bulks for number in bulk.numbers}
+        for number, result in enumerate(results):
+            if number in together:
+                continue
+            line, offset, raw = block.lines[number], block.offsets[number], block.records[number]
             if isinstance(result, RecordError):
                 run.reject(line, offset, result, raw)
             else:
                 outcome, format_name, kept = result
+                before = len(run.made)
                 self._enter(run, outcome, format_name, kept, line, offset, raw)
+                run.numbers += [number] * (len(run.made) - before)
+
+    def _decide_together(
+        self, reader: NamedFormat, records: list[Any], keys: list[Any], numbers: list[int], block: Block, run: Run
+    ) -> list[int]:
+        """Decide records of one shape by column, as far as that goes; return those that are left."""
+        if len(numbers) < self.together or not self.detector.by_shape:
+            return numbers
+        layout = self.detector.layout(reader, records[numbers[0]], keys[numbers[0]])
+        bulk = layout and decide_bulk(
+            layout,
+            records,
+            numbers,
+            block.lines,
+            format_name=reader.name,
+            kept=self.columns.kept,
+            policy=self.policy,
+            labels=self.labels,
+        )
+        if not bulk:
+            return numbers
+        run.bulks.append(bulk)
+        run.account.used += bulk.used
+        run.account.samples += bulk.samples.rows
+        run.account.formats[reader.name] += bulk.used
+        run.account.candidates_unjudged.update(bulk.unjudged)
+        return bulk.left
 
     def _decide_groups(self, block: Block, run: Run) -> None:
         reader = self.detector.formats[0]  # what gathers is the only format
@@ -142,12 +181,12 @@ class Pipeline:
             result = self._decided(reader, rows) if rows else None
             enter_group(run, result, rows, places, self.columns.kept)
 
-    def _reader(self, record: Any, block: Block, number: int) -> Any:
+    def _reader(self, record: Any, key: Any, block: Block, number: int) -> NamedFormat | RecordError:
         """The format of a record, or the error that costs it."""
         if isinstance(record, RecordError):
             return record
         try:
-            return self.detector.find(record)
+            return self.detector.find(record, key)
         except RecordError as error:
             return error
         except AmbiguousFormatError as error:
@@ -196,34 +235,47 @@ class Pipeline:
             account.notices.update(outcome.notices)
 
     def _batches(self, run: Run) -> Iterator[pa.RecordBatch]:
+        """The samples in source order."""
+        parts = [encode(bulk.samples, run.source) for bulk in run.bulks]
         start, total = 0, len(run.made)
         while start < total:
             stop = min(start + BATCH_ROWS, total)
             if stop < total and _are_one_pair(run.made[stop - 1], run.made[stop]):
                 stop -= 1
-            yield self._batch(run.made[start:stop], run.origins[start:stop] or run.source, run)
+            parts.append(encode(of_candidates(run.made[start:stop]), run.origins[start:stop] or run.source))
             start = stop
+        for part in _merged(parts, [bulk.numbers for bulk in run.bulks], run.numbers):
+            for at in range(0, len(part), BATCH_ROWS):
+                yield self._scored(part.slice(at, BATCH_ROWS), run)
 
-    def _batch(self, made: list[Made], source: str | list[str], run: Run) -> pa.RecordBatch:
-        columns = encode(made, source)
-        tokens = hold_template_tokens(columns["prompt"]) | hold_template_tokens(columns["response"])
+    def _scored(self, batch: pa.RecordBatch, run: Run) -> pa.RecordBatch:
+        tokens = hold_template_tokens(batch.column("prompt")) | hold_template_tokens(batch.column("response"))
         if tokens.any():
             run.account.notices["template_token"] += int(tokens.sum())
-            columns["flags"] = _flagged(columns["flags"], tokens, "template_token")
-        zeros = pa.repeat(pa.scalar(0.0), len(made))
-        columns["response_quality"] = columns["utility_score"] = zeros
-        quality = scored(self.quality, _in_order(columns), finite=False)
+            batch = _flagged(batch, tokens, "template_token")
+        quality = scored(self.quality, batch, finite=False)
         undefined = np.isnan(quality)
         if undefined.any():
             quality = np.where(undefined, UNDEFINED_QUALITY, quality)
             run.account.notices["quality_undefined"] += int(undefined.sum())
-            columns["flags"] = _flagged(columns["flags"], undefined, "quality_undefined")
+            batch = _flagged(batch, undefined, "quality_undefined")
         if ((quality < 0) | (quality > 1)).any():
             name = f"{type(self.quality).__module__}.{type(self.quality).__name__}"
             raise PluginContractError(f"{name}.score returned values outside [0, 1]")
-        columns["response_quality"] = pa.array(quality)
-        columns["utility_score"] = pa.array(scored(self.utility, _in_order(columns), finite=True))
-        return _in_order(columns)
+        batch = _with(batch, "response_quality", pa.array(quality))
+        return _with(batch, "utility_score", pa.array(scored(self.utility, batch, finite=True)))
+
+
+def _merged(
+    parts: list[pa.RecordBatch], bulk_numbers: list[list[int]], numbers: list[int]
+) -> Iterable[pa.RecordBatch]:
+    """Batches in the order of the records that their samples come from; those of one record keep theirs."""
+    if not bulk_numbers or len(parts) == 1:
+        return parts
+    records = np.concatenate([np.array(one, np.int64) for one in (*bulk_numbers, numbers)])
+    order = pa.array(np.argsort(records, kind="stable"))
+    merged: list[pa.RecordBatch] = pa.Table.from_batches(parts).take(order).combine_chunks().to_batches()
+    return merged
 
 
 def _place_of(error: Exception) -> str:
@@ -233,14 +285,11 @@ def _place_of(error: Exception) -> str:
     return f" at {module}:{line}"
 
 
-def _parsed(raw: Any) -> Any:
-    """A record, or the error that costs it."""
-    if type(raw) is not bytes:
-        return raw
-    try:
-        return parse(raw)
-    except RecordError as error:
-        return error
+def _parsed(raws: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The records, or the errors that cost them, and their shape keys."""
+    if raws and type(raws[0]) is bytes:
+        return parse_all(raws)
+    return raws, [shape_key(record) if type(record) is dict else None for record in raws]
 
 
 @contextmanager
@@ -264,13 +313,15 @@ def _are_one_pair(one: Made, other: Made) -> bool:
     return fact is other[0].fact and type(fact) is Pair
 
 
-def _in_order(columns: dict[str, pa.Array]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+def _with(batch: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:
+    return batch.set_column(SCHEMA.get_field_index(name), SCHEMA.field(name), values)
 
 
-def _flagged(flags: pa.Array, where: np.ndarray, name: str) -> pa.Array:
-    told = zip(flags.to_pylist(), where, strict=True)
-    return pa.array([",".join(filter(None, (flag, name if is_so else ""))) for flag, is_so in told])
+def _flagged(batch: pa.RecordBatch, where: np.ndarray, name: str) -> pa.RecordBatch:
+    told = zip(batch.column("flags").to_pylist(), where, strict=True)
+    return _with(
+        batch, "flags", pa.array([",".join(filter(None, (flag, name if is_so else ""))) for flag, is_so in told])
+    )
 
 
 def scored(plugin: Quality | Utility, batch: pa.RecordBatch, *, finite: bool) -> np.ndarray:

@@ -74,7 +74,12 @@ def preference_type(fact: Fact, label: str) -> str:
     """The specification's name for where a label comes from."""
     if type(fact) is Judged and fact.preference_type:
         return fact.preference_type
-    return PREFERENCE_TYPES[type(fact)][label == BAD]
+    return preference_type_of(type(fact), label)
+
+
+def preference_type_of(kind: type[Fact], label: str) -> str:
+    """The same for a kind of fact."""
+    return PREFERENCE_TYPES[kind][label == BAD]
 
 
 class Outcome:
@@ -348,6 +353,36 @@ def _places_of(ranks: tuple[int, ...], best: str, ties: str) -> _Places | str:
         return "are no permutation of 0..n-1 or 1..n"
     place_of = {rank: place for place, rank in enumerate(distinct, start=1)}
     return tuple(sorted((place_of[rank], index) for index, rank in enumerate(ranks)))
+
+
+class Pick(NamedTuple):
+    """An answer of a ranking that becomes a sample."""
+
+    label: str
+    answer: int
+    place: float
+
+
+def picks_of(ranks: tuple[int, ...], best: str, policy: Policy) -> tuple[Pick, ...]:
+    """Which answers a ranking picks if none of them is damaged; nothing where it is no plain ranking."""
+    return _picks_of(
+        *(ranks, best, policy.ranking_ties, policy.ranking, policy.ranking_good_to, policy.ranking_bad_from)
+    )
+
+
+@lru_cache(maxsize=10_000)
+def _picks_of(
+    ranks: tuple[int, ...], best: str, ties: str, strategy: str, good_to: int, bad_from: int | None
+) -> tuple[Pick, ...]:
+    order = _places_of(ranks, best, ties)
+    if isinstance(order, str) or len({place for place, _ in order}) <= 1:
+        return ()
+    sides = _choose(tuple([place for place, _ in order]), strategy, good_to, bad_from)
+    return tuple(
+        Pick(label, order[number][1], float(order[number][0]))
+        for label, chosen in zip((GOOD, BAD), sides, strict=True)
+        for number in chosen
+    )
 
 
 def _places_of_scores(scores: list[float], best: str) -> _Places:

@@ -12,6 +12,7 @@ from ktoformats.errors import KTOLabelError, RecordError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ktoformats.convert.bulk import Bulk
     from ktoformats.convert.encode import Made
     from ktoformats.convert.policy import Outcome
     from ktoformats.read.blocks import Place
@@ -27,11 +28,16 @@ Decided = "tuple[Outcome, str, str] | RecordError"
 class Run:
     """What one block accumulates."""
 
-    __slots__ = ("account", "accounts", "made", "origins", "rejects", "source")
+    __slots__ = ("account", "accounts", "bulks", "made", "numbers", "origins", "rejects", "source")
 
     def __init__(self, source: str) -> None:
         self.source = source
+        self.bulks: list[Bulk] = []
+        """Samples of records that were decided together."""
         self.made: list[Made] = []
+        """Samples of records that were decided one by one."""
+        self.numbers: list[int] = []
+        """The record of each of these."""
         self.origins: list[str] = []
         """The file of each sample, where a block holds records of several."""
         self.rejects: list[Reject] = []

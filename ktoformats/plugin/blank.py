@@ -14,8 +14,10 @@ _INVISIBLE: Final = "".join(
     )
 )
 """White space, joiners, direction marks and other characters without width: a text of these alone is empty."""
+BLANK_STARTS: Final = frozenset(("", *_INVISIBLE))
+"""What a text may begin with that is empty: all others are not, and one look tells."""
 
 
 def is_blank(text: str) -> bool:
     """Whether a text holds nothing that anybody could see."""
-    return text[:1] in _INVISIBLE and not text.strip(_INVISIBLE)
+    return text[:1] in BLANK_STARTS and not text.strip(_INVISIBLE)

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ktoformats.feedback import GOOD
+from ktoformats.plugin.discovery import GROUPS as GROUPS
 from ktoformats.plugin.scale import Reading, Scale
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ktoformats.feedback import Fact
     from ktoformats.plugin.gather import Gather
+    from ktoformats.plugin.layout import Layout
     from ktoformats.plugin.row import Columns, Row
 
 
@@ -97,6 +99,19 @@ class Shape:
         """The first of these columns that the shape has, or None."""
         return next((column for column in columns if column in self.kinds), None)
 
+    def holds(self, column: str) -> bool:
+        """Whether the shape has this column, and something in it."""
+        return self.kinds.get(column, "null") != "null"
+
+    def are_texts(self, *columns: str) -> bool:
+        """Whether all of these columns hold a text."""
+        return all(self.kinds.get(column) == "text" for column in columns)
+
+    def kind_in(self, column: str) -> str | None:
+        """The kind of all items of a list column; None where there are several, or no items."""
+        kinds = self.item_kinds.get(column, frozenset())
+        return next(iter(kinds)) if len(kinds) == 1 else None
+
     def claim(self, *needed: str, also: tuple[str, ...] = ()) -> Claim:
         """The claim of a format that needs these columns: their number, or 0 where one is missing.
 
@@ -166,6 +181,22 @@ class Format(Plugin):
         Raises:
             RecordError: The record cannot be read.
         """
+
+    def layout(self, shape: Shape) -> Layout | None:  # noqa: ARG002 - for those who override it
+        """Say in which columns the facts of a record of this shape stand, if the shape alone tells.
+
+        This is about speed only: such records are read a block at a time instead of one by one. What is said here
+        must be what `facts` states of every such record. Those with an empty text, or with a verdict that is not
+        plainly good or bad, are given to `facts` all the same, and so is everything where a subclass overrides
+        `facts` and not this.
+
+        Args:
+            shape: Keys and types, as in `claim`.
+
+        Returns:
+            The layout, or None (as here) where the record must be looked at.
+        """
+        return None
 
 
 class Labels(Plugin):
@@ -294,13 +325,3 @@ KINDS: Final[dict[str, type[Plugin]]] = {
     "exporter": Exporter,
 }
 """Kind to base class."""
-
-GROUPS: Final[dict[str, str]] = {
-    "format": "ktoformats.formats",
-    "labels": "ktoformats.labels",
-    "quality": "ktoformats.quality",
-    "utility": "ktoformats.utilities",
-    "filter": "ktoformats.filters",
-    "exporter": "ktoformats.exporters",
-}
-"""Kind to entry-point group."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import math
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+import numpy as np
 import orjson
 
 from ktoformats.errors import RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable, Sequence
 
 MAX_DEPTH: Final = 32
 MAX_ITEMS: Final = 100_000
@@ -74,6 +76,145 @@ def parse(line: bytes, *, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS
         # A string of the text is not in the value: a key was repeated, and the last one won.
         _with_stdlib(_KEYS_DECODER, line)
     return value
+
+
+def shape_key(record: dict[str, Any]) -> Hashable:
+    """A hashable that two records share only if they have the same keys, types of values, and keys of what they hold.
+
+    The order of keys counts, too.
+    """
+    types = tuple(map(type, record.values()))
+    if list in types or dict in types:
+        return (
+            tuple(record),
+            types,
+            tuple(_inner_key(v) for v in record.values() if type(v) in (list, dict)),
+        )
+    return (tuple(record), types)
+
+
+def _inner_key(value: list[Any] | dict[str, Any]) -> Hashable:
+    if type(value) is dict:
+        return tuple(value)
+    return frozenset(tuple(item) if type(item) is dict else type(item) for item in value)
+
+
+def parse_all(lines: Sequence[bytes]) -> tuple[list[Any], list[Hashable | None]]:
+    """Parse many lines, which costs little more than orjson alone: what must be counted is counted over all of them.
+
+    Args:
+        lines: As for `parse`.
+
+    Returns:
+        For each line its value, or the `RecordError` that costs it; and its `shape_key`, None for what is no object.
+    """
+    if max(map(len, lines), default=0) > MAX_VALUES:
+        values = list(map(_or_error, lines))
+        return values, [shape_key(value) if type(value) is dict else None for value in values]
+    values = [_loaded(line) for line in lines]
+    keys: list[Hashable | None] = []
+    strings: list[int | None] = []
+    known: dict[Hashable, int] = {}
+    for number, value in enumerate(values):
+        key: Any = None
+        count = None
+        if type(value) is dict:
+            types = tuple(map(type, value.values()))
+            key = (tuple(value), types)
+            count = known.get(key)
+            if count is None:
+                key, count = _survey(value, types)
+                if len(key) == _FLAT_KEY and count is not None:
+                    known[key] = count
+        if count is None and not isinstance(value, RecordError):
+            values[number] = _or_error(lines[number])
+            key = key if type(values[number]) is dict else None
+        keys.append(key)
+        strings.append(count)
+    if not _add_up(lines, strings):
+        for number, (line, count) in enumerate(zip(lines, strings, strict=True)):
+            if not _add_up([line], [count]):
+                values[number] = _or_error(line)
+                keys[number] = keys[number] if type(values[number]) is dict else None
+    return values, keys
+
+
+def _loaded(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return _or_error(line)
+
+
+_FLAT_KEY: Final = 2
+"""The length of the shape key of a record without lists and objects."""
+
+
+def _or_error(line: bytes) -> Any:
+    try:
+        return parse(line)
+    except RecordError as error:
+        return error
+
+
+def _survey(value: dict[str, Any], types: tuple[type, ...]) -> tuple[Any, int | None]:
+    """The shape key of an object, and how many strings are in it; None where it must be looked at more closely.
+
+    That is where it holds a float (which may have been an integer too large), many items, or more than lists of
+    plain values or of objects of texts.
+    """
+    names = tuple(value)
+    if float in types or len(types) > MAX_ITEMS:
+        return shape_key(value), None
+    strings = len(types) + types.count(str)
+    if _PLAIN.issuperset(types):
+        return (names, types), strings
+    inner: list[Hashable] = []
+    for item in value.values():
+        kind = type(item)
+        if kind in _PLAIN:
+            continue
+        found = _survey_list(item) if kind is list else None
+        if found is None:
+            return shape_key(value), None
+        inner.append(found[0])
+        strings += found[1]
+    return (names, types, tuple(inner)), strings
+
+
+def _survey_list(items: list[Any]) -> tuple[Hashable, int] | None:
+    kinds = set(map(type, items))
+    if len(items) > MAX_ITEMS:
+        return None
+    if kinds == {dict}:
+        if set(map(type, chain.from_iterable([item.values() for item in items]))) != {str}:
+            return None
+        shapes = list(map(tuple, items))
+        return frozenset(shapes), 2 * sum(map(len, shapes))
+    if kinds <= _PLAIN:
+        return frozenset(kinds), list(map(type, items)).count(str)
+    return None
+
+
+def _add_up(lines: Sequence[bytes], strings: Sequence[int | None]) -> bool:
+    """Whether all strings of the lines are in their values; None stands for lines that were looked at already."""
+    counted = [count for count in strings if count is not None]
+    joined = b"\n".join(
+        lines
+        if len(counted) == len(lines)
+        else [line for line, count in zip(lines, strings, strict=True) if count is not None]
+    )
+    expected = 2 * sum(counted)
+    quotes = int(np.count_nonzero(np.frombuffer(joined, np.uint8) == _QUOTE))
+    if b"\\" in joined and (b'\\"' in joined or b"\\u0000" in joined):
+        escapes = _QUOTES_AND_NULS(joined)
+        quotes -= escapes.count(b'\\"')
+        if b"\\u0000" in escapes:
+            return False
+    return quotes == expected
+
+
+_QUOTE: Final = ord('"')
 
 
 def many_values(line: bytes) -> int:

@@ -27,6 +27,20 @@ def verdict_in(shape: Shape) -> str | None:
     return shape.any_of(*shape.columns.verdicts)
 
 
+def only_verdict(shape: Shape) -> tuple[str, str] | None:
+    """The verdict column and its label plugin, where the shape has one alone that holds a plain value."""
+    held = [one for one in zip(shape.columns.verdicts, _SCALES_IN_ORDER, strict=True) if shape.holds(one[0])]
+    if len(held) != 1 or shape.kinds[held[0][0]] in ("list", "object"):
+        return None
+    return held[0]
+
+
+def is_bare(shape: Shape) -> bool:
+    """Whether no system text, earlier turns or tools stand beside a prompt."""
+    columns = shape.columns
+    return not any(map(shape.holds, (columns.system, columns.conversation, columns.tools)))
+
+
 def judged(
     row: Row,
     context: Context | None,

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ktoformats import Claim, Fact, Format, Judged, Plugin, Row, Shape, claim_of, hookimpl, read_score
+from ktoformats import (
+    Claim,
+    Fact,
+    Format,
+    Judged,
+    JudgedLayout,
+    Plugin,
+    Row,
+    Shape,
+    claim_of,
+    hookimpl,
+    read_score,
+)
+from ktoformats_plugins.formats._verdicts import is_bare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +50,22 @@ class ArabicRating(Format):
             return Claim(0, f"no prompt {columns.prompt!r} with a response {columns.response!r}")
         return claim_of(columns.prompt, response, columns.arabic_rating)
 
+    def layout(self, shape: Shape) -> JudgedLayout | None:
+        """A text, its answer and the rating, and nothing else that counts."""
+        columns = shape.columns
+        response = next(filter(shape.holds, columns.answers), columns.response)
+        if not is_bare(shape) or not shape.are_texts(columns.prompt, response):
+            return None
+        return JudgedLayout(columns.prompt, response, columns.arabic_rating, self._scale_of)
+
     def facts(self, row: Row) -> Iterator[Fact]:
         """One judged answer."""
         field = row.columns.arabic_rating
         cell, response = row[field], row.response()
-        scale = self.numbers if type(cell) is not str or read_score(cell) is not None else self.words
-        yield Judged(row.context(), response, cell, field, scale)
+        yield Judged(row.context(), response, cell, field, self._scale_of(cell))
+
+    def _scale_of(self, cell: Any) -> str:
+        return self.numbers if type(cell) is not str or read_score(cell) is not None else self.words
 
 
 @hookimpl

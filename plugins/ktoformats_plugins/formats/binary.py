@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ktoformats import Claim, Fact, Format, Plugin, Row, Shape, claim_of, hookimpl
-from ktoformats_plugins.formats._verdicts import SCALES, judged, verdict_in
+from ktoformats import Claim, Fact, Format, JudgedLayout, Plugin, Row, Shape, claim_of, hookimpl
+from ktoformats_plugins.formats._verdicts import SCALES, is_bare, judged, only_verdict, verdict_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,14 @@ class Binary(Format):
         if verdict is None:
             return Claim(0, f"no verdict column ({', '.join(columns.verdicts)})")
         return claim_of(columns.prompt, response, verdict, *[columns.conversation] * (columns.conversation in shape))
+
+    def layout(self, shape: Shape) -> JudgedLayout | None:
+        """A text, its answer and one verdict, and nothing else that counts."""
+        columns, verdict = shape.columns, only_verdict(shape)
+        response = next(filter(shape.holds, columns.answers), columns.response)
+        if verdict is None or not is_bare(shape) or not shape.are_texts(columns.prompt, response):
+            return None
+        return JudgedLayout(columns.prompt, response, *verdict)
 
     def facts(self, row: Row) -> Iterator[Fact]:
         """One judged answer."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ktoformats import (
     Claim,
     Dialogue,
+    DialogueLayout,
     Fact,
     Format,
     Plugin,
@@ -21,7 +22,7 @@ from ktoformats import (
     hookimpl,
     or_error,
 )
-from ktoformats_plugins.formats._verdicts import SCALES, has_verdict, judged, verdict_in
+from ktoformats_plugins.formats._verdicts import SCALES, has_verdict, judged, only_verdict, verdict_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +70,16 @@ class Conversation(Format):
         if shape.items.get(field, frozenset()) & set(columns.verdicts):
             return Claim(2, f"has {field} with verdicts in its turns", (field,))
         return Claim(0, f"no verdict column ({', '.join(columns.verdicts)}) in the record or its turns")
+
+    def layout(self, shape: Shape) -> DialogueLayout | None:
+        """Plain messages, the last of which one verdict is about."""
+        columns, verdict = shape.columns, only_verdict(shape)
+        field = next(filter(shape.holds, (columns.messages, columns.conversation)), columns.messages)
+        plain = shape.kind_in(field) == "object" and set(shape.items[field]) == {"role", "content"}
+        others = any(map(shape.holds, (*columns.answers, columns.system, columns.tools)))
+        if verdict is None or not plain or others or shape.items[field] & set(columns.verdicts):
+            return None
+        return DialogueLayout(field, *verdict)
 
     def facts(self, row: Row) -> Iterator[Fact]:
         """One judged answer, or one for each turn that has a verdict."""

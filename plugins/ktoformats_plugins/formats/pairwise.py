@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ktoformats import Claim, Fact, Format, Pair, Plugin, Row, Shape, claim_of, hookimpl, number_in, or_error
+from ktoformats import (
+    Claim,
+    Fact,
+    Format,
+    Pair,
+    PairLayout,
+    Plugin,
+    Row,
+    Shape,
+    claim_of,
+    hookimpl,
+    number_in,
+    or_error,
+)
+from ktoformats_plugins.formats._verdicts import is_bare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +56,13 @@ class Pairwise(Format):
         if shape.kinds[columns.chosen] == shape.kinds[columns.rejected] == "list":
             return claim_of(columns.chosen, columns.rejected)
         return Claim(0, f"no prompt column {columns.prompt!r}, and {columns.chosen} is no list of messages")
+
+    def layout(self, shape: Shape) -> PairLayout | None:
+        """Three texts, without scores beside them."""
+        columns = shape.columns
+        texts = (columns.prompt, columns.chosen, columns.rejected)
+        scored = self.chosen_score in shape or self.margin in shape
+        return PairLayout(*texts) if is_bare(shape) and shape.are_texts(*texts) and not scored else None
 
     def facts(self, row: Row) -> Iterator[Fact]:
         """One pair; a side that cannot be read costs that side."""

@@ -10,6 +10,7 @@ from ktoformats import (
     Format,
     Plugin,
     Ranked,
+    RankedLayout,
     Row,
     Shape,
     Unjudged,
@@ -18,6 +19,7 @@ from ktoformats import (
     items_of,
     or_error,
 )
+from ktoformats_plugins.formats._verdicts import is_bare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +54,15 @@ class Ranking(Format):
                 hint = " (or say order: best_first)" if column == columns.rankings else ""
                 return Claim(0, f"no column {column!r}{hint}")
         return claim_of(*needed)
+
+    def layout(self, shape: Shape) -> RankedLayout | None:
+        """A text, texts that answer it, and their ranks."""
+        columns = shape.columns
+        kinds = shape.kind_in(columns.responses), shape.kind_in(columns.rankings)
+        plain = kinds == ("text", "number") and shape.are_texts(columns.prompt) and is_bare(shape)
+        if self.order != "ranks" or not plain:
+            return None
+        return RankedLayout(columns.prompt, columns.responses, columns.rankings, self.best)
 
     def facts(self, row: Row) -> Iterator[Fact]:
         """One ranking; an answer that cannot be read costs that answer."""

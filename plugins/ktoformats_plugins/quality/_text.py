@@ -42,6 +42,7 @@ _LAST_ASCII: Final = 0x7F
 _ARABIC_CORE: Final = (0x0620, 0x064A)
 """Arabic letters, with the tatweel among them."""
 _TATWEEL: Final = 0x0640
+_HEX: Final = "0123456789abcdefABCDEF"
 HIGH_LATIN: Final = ((0xC0, 0xD6), (0xD8, 0xF6), (0xF8, 0xFF))
 """U+00C0-00FF without the signs of multiplication and division."""
 
@@ -88,8 +89,8 @@ def _kind_table() -> NDArray[np.uint8]:
     return table
 
 
-_KIND_OF: Final = _kind_table()
-_IS_LETTER: Final = np.isin(_KIND_OF, LETTERS)
+KIND_OF: Final = _kind_table()
+_IS_LETTER: Final = np.isin(KIND_OF, LETTERS)
 
 # ------------------------------------------------------------------------------------------------ clean-up
 
@@ -174,7 +175,7 @@ def read(texts: Sequence[str]) -> Texts:
 
 def _look_up_rare(codes: Codes) -> tuple[Counts, NDArray[np.uint8]]:
     rare = np.flatnonzero((codes > _LAST_ASCII) & ~_within(codes, *_ARABIC_CORE))
-    return rare, _KIND_OF.take(codes[rare], mode="clip")
+    return rare, KIND_OF.take(codes[rare], mode="clip")
 
 
 def _within(codes: Codes, first: int, last: int) -> Mask:
@@ -219,10 +220,21 @@ def _count(mask: Mask, texts: Texts) -> Counts:
     return counts
 
 
-def sum_of(counts: dict[Kind, Counts], kinds: Sequence[Kind]) -> Counts:
-    """The characters of several kinds, for each text."""
-    total: Counts = np.sum([counts[kind] for kind in kinds], axis=0)
-    return total
+def count_leads(texts: Texts) -> Counts:
+    """Count, for each text, Ø and Ù before a character beyond ASCII."""
+    places = texts.rare[texts.rare_kinds == Kind.LEAD]
+    return count_at(texts, places[texts.codes[places + 1] > _LAST_ASCII])
+
+
+def count_escapes(texts: Texts) -> Counts:
+    r"""Count, for each text, literal `\u06xx`."""
+    places = np.flatnonzero(texts.codes == ord("\\"))
+    for ahead, allowed in enumerate(("u", "0", "6", _HEX, _HEX), start=1):
+        if not places.size:
+            break
+        # the line end after a text is not allowed anywhere, so no place gets past it
+        places = places[np.isin(texts.codes[places + ahead], [ord(character) for character in allowed])]
+    return count_at(texts, places)
 
 
 def count_at(texts: Texts, places: NDArray[Any]) -> Counts:

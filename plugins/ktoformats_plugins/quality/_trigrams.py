@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 ROWS: Final = 512
 """Rows measured at once, so that the arrays stay in cache."""
-_TEXT_BITS: Final = 10
+TEXT_BITS: Final = 10
 """The bits of a key that say which text: each row has a response and a prompt."""
 
 TRIGRAM: Final = 3
 """Words in a trigram."""
 
-_BASE: Final = 0x9E3779B97F4A7C15
-_INVERSE: Final = pow(_BASE, -1, 1 << 64)
-_FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND: Final = np.uint64(0x94D049BB133111EB)
+BASE: Final = 0x9E3779B97F4A7C15
+_INVERSE: Final = pow(BASE, -1, 1 << 64)
+FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
+SECOND: Final = np.uint64(0x94D049BB133111EB)
 
 
 def _mix(values: Hashes) -> Hashes:
     """Spread every bit over all (the finaliser of splitmix64)."""
-    values = (values ^ (values >> np.uint64(30))) * _FIRST
-    values = (values ^ (values >> np.uint64(27))) * _SECOND
+    values = (values ^ (values >> np.uint64(30))) * FIRST
+    values = (values ^ (values >> np.uint64(27))) * SECOND
     return values ^ (values >> np.uint64(31))
 
 
@@ -46,7 +46,7 @@ def _powers(base: int, size: int) -> Hashes:
     return np.multiply.outer(high, low).ravel()[:size]
 
 
-_POWERS: Final = _powers(_BASE, 1 << 19)
+_POWERS: Final = _powers(BASE, 1 << 19)
 _INVERSES: Final = _powers(_INVERSE, 1 << 19)
 
 
@@ -54,7 +54,7 @@ def _word_hashes(texts: Texts, words: Words) -> Hashes:
     """The 64-bit polynomial hash of each word, from prefix sums over all code points."""
     size = len(texts.codes)
     longer = size > len(_POWERS)
-    powers = _powers(_BASE, size) if longer else _POWERS[:size]
+    powers = _powers(BASE, size) if longer else _POWERS[:size]
     inverses = _powers(_INVERSE, size) if longer else _INVERSES
     sums = (texts.codes + np.uint64(1)) * powers  # plus one, so that a NUL counts
     np.cumsum(sums, out=sums)
@@ -70,14 +70,14 @@ def read(texts: Texts, words: Words) -> Hashes:
     """
     hashes = _mix(_word_hashes(texts, words))
     inside = words.rows[2:] == words.rows[:-2]
-    mixed = (hashes[:-2] + hashes[1:-1] * _SECOND + hashes[2:] * _FIRST)[inside]
+    mixed = (hashes[:-2] + hashes[1:-1] * SECOND + hashes[2:] * FIRST)[inside]
     rows = words.rows[2:][inside].astype(np.uint64)
-    return np.sort((rows << np.uint64(64 - _TEXT_BITS)) | (mixed >> np.uint64(_TEXT_BITS)))
+    return np.sort((rows << np.uint64(64 - TEXT_BITS)) | (mixed >> np.uint64(TEXT_BITS)))
 
 
 def cut(keys: Hashes, rows: int) -> tuple[Hashes, Hashes]:
     """The keys of the first so many texts, and those of the texts after them, counted from 0 again."""
-    first = np.uint64(rows << (64 - _TEXT_BITS))
+    first = np.uint64(rows << (64 - TEXT_BITS))
     at = np.searchsorted(keys, first)
     return keys[:at], keys[at:] - first
 
@@ -103,4 +103,4 @@ def _distinct(keys: Hashes) -> Hashes:
 
 
 def _rows_of(keys: Hashes) -> Counts:
-    return (keys >> np.uint64(64 - _TEXT_BITS)).astype(np.int64)
+    return (keys >> np.uint64(64 - TEXT_BITS)).astype(np.int64)

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ktoformats import Quality, hookimpl
-from ktoformats_plugins.quality import _text, _trigrams
+from ktoformats_plugins.quality import _text
+from ktoformats_plugins.quality._measures import measure
 from ktoformats_plugins.quality._mojibake import are_damaged, are_lost_cells
-from ktoformats_plugins.quality._text import LETTERS, Kind, is_plain, plain, sum_of
-from ktoformats_plugins.quality._trigrams import ROWS, TRIGRAM
+from ktoformats_plugins.quality._trigrams import TRIGRAM
 
 if TYPE_CHECKING:
     from typing import Self
@@ -36,6 +36,14 @@ _DIGITS: Final = "0-9٠-٩۰-۹"
 _EMOJI: Final = "\u2600-\u27bf\ufe0f\U0001f000-\U0001faff"
 _LIST_ITEM: Final = rf"(?:^|\n)[ \t]*(?:[-+*•–]|[{_DIGITS}]{{1,3}}[.)–-])[ \t][^\n]*"
 _URL: Final = rf"(?:https?://|www\.)[^{_BLANK}]+"
+
+
+_MOST_FOLLOWING: Final = 3
+"""Bytes that may follow the first one of a character in UTF-8."""
+_FOLLOWING: Final = 0b10
+_FOLLOWING_BITS: Final = np.uint32(0x3F)
+_LEAD_BITS: Final = np.array([0, 0x7F, 0x1F, 0x0F, 0x07], np.uint32)
+"""By the bytes of a character: the bits of its first one that count."""
 
 
 class Ramp(BaseModel):
@@ -134,52 +142,33 @@ class Form(Quality):
             mojibake and NaN elsewhere, which is no part of the mean but makes the score 0.
         """
         responses, prompts = batch.column("response"), batch.column("prompt")
-        given, asked = responses.to_pylist(), prompts.to_pylist()
-        finished = _are_finished(given, responses, self.endings)
-        latin = self._asks_for_latin(prompts)
-        blocks = [
-            self._measure(
-                given[at : at + ROWS], asked[at : at + ROWS], finished[at : at + ROWS], latin[at : at + ROWS]
-            )
-            for at in range(0, max(batch.num_rows, 1), ROWS)
-        ]
-        return {part: np.concatenate([block[part] for block in blocks]) for part in blocks[0]}
-
-    def _measure(self, given: list[str], asked: list[str], finished: Mask, wants_latin: Mask) -> dict[str, Scores]:
-        """The parts of at most `ROWS` rows; responses and prompts are measured in one go, responses first."""
-        rows = len(given)
-        texts = _text.read([*_prose(given), *asked])
-        words, kinds = _text.split(texts), _text.count_kinds(texts)
-        keys, asked_keys = _trigrams.cut(_trigrams.read(texts, words), rows)
-        count, asked_count = words.per_text[:rows], words.per_text[rows:]
-        all_trigrams = np.maximum(count - TRIGRAM + 1, 0)
-        arabic, letters = _letters(kinds)
-        mostly_arabic = (arabic >= MIN_LETTERS) & (2 * arabic > letters)
+        response, prompt, distinct, shared = measure(responses, prompts)
+        count, letters, asked_arabic = response.words, response.letters, prompt.all_arabic
+        trigrams = np.maximum(count - TRIGRAM + 1, 0)
+        arabic_question = (asked_arabic >= MIN_LETTERS) & (2 * asked_arabic > prompt.letters)
         return {
             "repetition": self.repetition.score(
-                all_trigrams - _trigrams.count_distinct(keys, rows),
-                all_trigrams,
-                count >= max(self.repetition.words, TRIGRAM),
+                trigrams - distinct, trigrams, count >= max(self.repetition.words, TRIGRAM)
             ),
             "prompt_echo": self.prompt_echo.score(
-                _trigrams.count_shared(keys, asked_keys, rows),
-                all_trigrams,
-                (count >= max(self.prompt_echo.words, TRIGRAM)) & (asked_count >= TRIGRAM),
+                shared, trigrams, (count >= max(self.prompt_echo.words, TRIGRAM)) & (prompt.words >= TRIGRAM)
             ),
             "script_share": self.script_share.score(
-                arabic[:rows],
-                letters[:rows],
+                response.all_arabic,
+                letters,
                 (count >= self.script_share.words)
-                & (letters[:rows] >= MIN_LETTERS)
-                & mostly_arabic[rows:]
-                & ~wants_latin,
+                & (letters >= MIN_LETTERS)
+                & arabic_question
+                & ~self._asks_for_latin(prompts),
             ),
-            "letter_runs": self.letter_runs.score(
-                _text.count_run_words(texts, words)[:rows], count, count >= self.letter_runs.words
+            "letter_runs": self.letter_runs.score(response.run_words, count, count >= self.letter_runs.words),
+            "truncation": np.where(
+                count >= self.truncation_words,
+                np.where(_are_finished(responses, self.endings), 1.0, self.unfinished),
+                np.nan,
             ),
-            "truncation": np.where(count >= self.truncation_words, np.where(finished, 1.0, self.unfinished), np.nan),
             "length": np.where(count > 0, self._length(count), np.nan),
-            "mojibake": np.where(are_lost_cells(given) | are_damaged(texts, kinds)[:rows], 0.0, np.nan),
+            "mojibake": np.where(are_lost_cells(responses, count) | are_damaged(response), 0.0, np.nan),
         }
 
     def _length(self, words: Counts) -> Scores:
@@ -190,13 +179,6 @@ class Form(Quality):
         distinct = prompts.dictionary_encode()
         asks = _matches(pc.ascii_lower(distinct.dictionary), _any_of((*self.script_requests, "```")))
         return np.asarray(asks[distinct.indices.to_numpy()])
-
-
-def _prose(texts: list[str]) -> list[str]:
-    """The texts without what is no prose; one look at all of them nearly always finds nothing."""
-    if is_plain("\n".join(texts)):
-        return texts
-    return [text if is_plain(text) else plain(text) for text in texts]
 
 
 @cache
@@ -222,19 +204,32 @@ def _matches(column: pa.Array, pattern: str) -> Mask:
     return np.asarray(pc.match_substring_regex(column, pattern).to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _are_finished(texts: list[str], column: pa.Array, endings: str) -> Mask:
+def _are_finished(texts: pa.Array, endings: str) -> Mask:
     """Whether each text ends as a finished one; the last character nearly always tells."""
-    usual = frozenset(endings)
-    finished = np.fromiter((text[-1:] in usual for text in texts), np.bool_, len(texts))
+    finished = np.isin(_last_characters(texts), [ord(character) for character in endings])
     others = np.flatnonzero(~finished)
     if others.size:
-        finished[others] = _matches(column.take(pa.array(others)), _finished(endings))
+        finished[others] = _matches(texts.take(pa.array(others)), _finished(endings))
     return finished
 
 
-def _letters(kinds: dict[Kind, Counts]) -> tuple[Counts, Counts]:
-    """The Arabic letters, and the Arabic and Latin ones, of each text."""
-    return kinds[Kind.ARABIC] + kinds[Kind.TAH], sum_of(kinds, LETTERS)
+def _last_characters(texts: pa.Array) -> NDArray[np.uint32]:
+    """The code point that each text ends in, 0 for an empty one, from the last bytes of its UTF-8."""
+    _, offsets, buffer = texts.buffers()
+    places = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    held = np.flatnonzero(places[1:] > places[:-1])
+    data = np.frombuffer(buffer or b"", np.uint8)
+    ends = places[1:][held]
+    at = ends - 1
+    for _ in range(_MOST_FOLLOWING):
+        at -= data[at] >> 6 == _FOLLOWING
+    code = data[at].astype(np.uint32) & _LEAD_BITS[ends - at]
+    for ahead in range(1, _MOST_FOLLOWING + 1):
+        more = ends - at > ahead
+        code[more] = code[more] << 6 | data[at[more] + ahead] & _FOLLOWING_BITS
+    codes = np.zeros(len(texts), np.uint32)
+    codes[held] = code
+    return codes
 
 
 @hookimpl
