@@ -79,12 +79,14 @@ _HOMES = {
         "Utility",
         "claim_of",
     ),
+    "ktoformats.plugin.layout": ("DialogueLayout", "JudgedLayout", "Layout", "PairLayout", "RankedLayout"),
     "ktoformats.plugin.lexicon": ("index_words", "label_key", "normalize_label", "read_grade", "read_score"),
     "ktoformats.plugin.registry": ("Registry",),
     "ktoformats.plugin.row": ("Columns", "Row", "items_of", "null_field", "or_error", "wrong_type"),
     "ktoformats.plugin.scale": ("Reading", "Scale", "scale_of"),
     "ktoformats.plugin.spec": ("hookimpl",),
     "ktoformats.plugin.turns": ("Dialogue", "answer_at", "answer_of", "as_json", "context_of", "read_messages"),
+    "ktoformats.engines.ray": ("to_ray_dataset",),
     "ktoformats.config.models": ("KTOConfig", "KTODataConfig", "KTOSpecificConfig"),
     "ktoformats.loader": ("KTODataLoader", "PreferenceDataLoader"),
     "ktoformats.store.report": ("Report", "loss_weights"),
@@ -214,6 +216,9 @@ if TYPE_CHECKING:
     )
     from ktoformats.config.models import (
         KTOSpecificConfig as KTOSpecificConfig,
+    )
+    from ktoformats.engines.ray import (
+        to_ray_dataset as to_ray_dataset,
     )
     from ktoformats.errors import (
         AmbiguousFormatError as AmbiguousFormatError,
@@ -349,6 +354,21 @@ if TYPE_CHECKING:
     )
     from ktoformats.plugin.kinds import (
         claim_of as claim_of,
+    )
+    from ktoformats.plugin.layout import (
+        DialogueLayout as DialogueLayout,
+    )
+    from ktoformats.plugin.layout import (
+        JudgedLayout as JudgedLayout,
+    )
+    from ktoformats.plugin.layout import (
+        Layout as Layout,
+    )
+    from ktoformats.plugin.layout import (
+        PairLayout as PairLayout,
+    )
+    from ktoformats.plugin.layout import (
+        RankedLayout as RankedLayout,
     )
     from ktoformats.plugin.lexicon import (
         index_words as index_words,

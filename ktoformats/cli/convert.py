@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,7 +31,7 @@ from ktoformats.plugin.registry import Registry
 from ktoformats.read.named import find_sources
 from ktoformats.store.cache import default_folder
 from ktoformats.store.mix import Piece, pieces_of
-from ktoformats.store.prepare import Cache, joined_files, prepare
+from ktoformats.store.prepare import Cache, Stages, joined_files, prepare
 from ktoformats.train.export import (
     FAILED_SUFFIX,
     MANIFEST_SUFFIX,
@@ -45,6 +45,7 @@ from ktoformats.train.export import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ktoformats.cli.on_ray import OnRay
     from ktoformats.config.models import KTODataConfig, PluginChoice
     from ktoformats.convert.assemble import Assembly
     from ktoformats.plugin.kinds import Exporter
@@ -84,7 +85,16 @@ if TYPE_CHECKING:
     type=click.Choice(["quarantine", "skip", "fail"]),
     help="Rejected records: write them out within a budget, only count them, or stop at the first.",
 )
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes that convert.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes that convert; with Ray, tasks at a time.")
+@click.option(
+    "--engine",
+    "engine_name",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Convert on this machine, or on Ray into a folder of shards (--to parquet or jsonl).",
+)
+@click.option("--address", help="The Ray to use (default: RAY_ADDRESS, else one is started here).")
 @click.option("--no-cache", is_flag=True, help="Build afresh and keep nothing.")
 @json_option
 def command(
@@ -99,6 +109,8 @@ def command(
     rejects: Path | None,
     on_error: str | None,
     workers: int | None,
+    engine_name: str,
+    address: str | None,
     *,
     no_cache: bool,
     as_json: bool,
@@ -118,6 +130,7 @@ def command(
       ktoformats convert votes.jsonl -o train.jsonl --mapping votes.yaml
       ktoformats convert se.json -o train.jsonl --set prompt_column=question \\
           --set chosen_column=response_j --set rejected_column=response_k
+      ktoformats convert 'logs/*.jsonl' -o train --to parquet --engine ray
     """  # noqa: D301 - \b keeps click from joining the lines
     config = data_config(
         config_file, formats, settings, mapping_file, preset, on_error=on_error, preprocessing_num_workers=workers
@@ -125,13 +138,20 @@ def command(
     registry = Registry()
     exporter_name, options = split_choice(_choice(exporter_name))
     exporter = cast("Exporter", registry.make("exporter", exporter_name, options, {}))
-    if target.is_dir():
+    if target.is_dir() and engine_name == "local":
         target = target / f"train{exporter.suffix}"
     if target.is_symlink():
         target = target.resolve()
-    if target.exists() and not target.is_file():
+    if engine_name == "ray":
+        from ktoformats.cli.on_ray import check
+
+        check(target, exporter, exporter_name)
+    elif address is not None:
+        raise ConfigError("--address names a Ray; say --engine ray with it")
+    elif target.exists() and not target.is_file():
         raise ConfigError(f"{target} is neither a file nor a folder; nothing was replaced")
-    _check_suffix(target, exporter, exporter_name, registry)
+    else:
+        _check_suffix(target, exporter, exporter_name, registry)
     if not (sources or config.train_file or config.sources):
         raise ConfigError("no SOURCE was named, and the config has neither data.train_file nor data.sources")
 
@@ -139,14 +159,20 @@ def command(
         return assemble(own, registry)
 
     pieces = [Piece(list(sources), config, make(config))] if sources else pieces_of("train", config, make)
+    place: AbstractContextManager[OnRay | None] = nullcontext()
+    if engine_name == "ray":
+        from ktoformats.cli.on_ray import on_ray
+
+        place = on_ray(target, address=address, workers=workers)
     report, manifest = _run(
         pieces,
         target,
         exporter,
-        exporter_name,
+        (exporter_name, options),
         config,
         registry,
         rejects,
+        place,
         no_cache=no_cache,
         shown=not as_json,
     )
@@ -188,10 +214,11 @@ def _run(
     pieces: list[Piece],
     target: Path,
     exporter: Exporter,
-    exporter_name: str,
+    choice: tuple[str, dict[str, Any]],
     config: KTODataConfig,
     registry: Registry,
     rejects: Path | None,
+    place: AbstractContextManager[OnRay | None],
     *,
     no_cache: bool,
     shown: bool,
@@ -209,11 +236,14 @@ def _run(
         side_file(target, FAILED_SUFFIX),
     ]
     for number, path in enumerate(written):
-        if any(path.exists() and source.samefile(path) for source in paths):
+        if any(
+            (path.exists() and source.samefile(path)) or source.resolve().is_relative_to(path.resolve())
+            for source in paths
+        ):
             raise ConfigError(f"{path} is also a source; write somewhere else")
         if path in written[:number]:
             raise ConfigError(f"{path} would be written twice; choose another name for the rejects or the output")
-    with _staged(rejects_path) as staged:
+    with _staged(rejects_path) as staged, place as ray:
         try:
             with progress(sum(path.stat().st_size for path in paths), shown=shown) as bar:
                 view, report = prepare(
@@ -221,9 +251,11 @@ def _run(
                     pieces,
                     config,
                     registry,
-                    cache=None if no_cache else Cache(default_folder()),
+                    cache=None if no_cache or ray else Cache(default_folder()),
                     rejects_path=staged,
                     progress=bar,
+                    stages=Stages(filter=ray.engine.filter) if ray else None,
+                    engine=ray.engine.convert if ray else None,
                     for_training=exporter.training_order,
                 )
         except (KTODataError, KTOLabelError) as error:
@@ -231,7 +263,10 @@ def _run(
                 with suppress(OSError):  # what went wrong first is what people need to hear
                     write_manifest(side_file(target, FAILED_SUFFIX), manifest_of(error.report, error=str(error)))
             raise
-        manifest = export(view, report, exporter, exporter_name, target)
+        if ray:
+            manifest = ray.export(view, report, *choice, target)
+        else:
+            manifest = export(view, report, exporter, choice[0], target)
     if rejects_path is None:
         side_file(target, REJECTS_SUFFIX).unlink(missing_ok=True)  # an earlier run's, of another output
     return report, manifest

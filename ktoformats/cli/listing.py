@@ -8,7 +8,6 @@ from contextlib import redirect_stdout
 import click
 
 from ktoformats.cli import output
-from ktoformats.cli.check import laws_of, summed
 from ktoformats.cli.output import json_option
 from ktoformats.errors import PluginError
 from ktoformats.plugin.discovery import strays
@@ -36,18 +35,30 @@ def list_plugins(*, as_json: bool, do_load: bool, do_check: bool) -> None:
     if do_load or do_check:
         with redirect_stdout(sys.stderr):  # what a module prints when it is imported is no part of our answer
             registry.load_all()
-    listed = [(status, laws_of(status, registry) if do_check else None) for status in registry.statuses()]
+    listed = [(status, _laws_of(status, registry) if do_check else None) for status in registry.statuses()]
     if as_json:
         told = [(status._asdict(), laws) for status, laws in listed]
         output.print_json([one if laws is None else {**one, "laws": laws} for one, laws in told])
         return
     headings = ("kind", "name", "distribution", "version", "state", "why", *["laws"] * do_check)
-    rows = [[*_without_module(status), *([] if laws is None else [summed(laws)])] for status, laws in listed]
+    rows = [[*_without_module(status), *([] if laws is None else [_summed(laws)])] for status, laws in listed]
     output.table("", headings, rows)
     for stray in strays():
         output.warn(stray)
     if presets := len(registry.presets()):
         output.say(f"and {presets} presets, see `ktoformats plugin presets`")
+
+
+def _laws_of(status: Status, registry: Registry) -> list[dict[str, str]]:
+    from ktoformats.cli.check import laws_of  # with it come numpy and pyarrow, which a list does without
+
+    return laws_of(status, registry)
+
+
+def _summed(laws: list[dict[str, str]]) -> str:
+    from ktoformats.cli.check import summed
+
+    return summed(laws)
 
 
 def _without_module(status: Status) -> list[str]:

@@ -192,7 +192,7 @@ class BasePreferenceConfig(Section):
     )
     lazy_loading: bool = Field(default=False, description="Leave samples on disk, decode them on access.")
     max_samples_in_memory: int | None = Field(
-        default=None, ge=1, description="From this many samples on, leave them on disk."
+        default=None, ge=1, description="From this many samples on, leave them on disk; unset, from 64 MiB on."
     )
 
     # Accounting

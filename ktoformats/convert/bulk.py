@@ -41,10 +41,8 @@ class Bulk(NamedTuple):
     """Records that must be looked at one by one."""
     unjudged: Counter[str]
 
-    @property
-    def used(self) -> int:
-        """How many records gave samples."""
-        return len(set(self.numbers))
+    used: int
+    """How many records gave samples."""
 
 
 def decide_all(
@@ -86,10 +84,10 @@ def decide_all(
         "line": [lines[number] for number in taken],
         "kept": [kept_of(records[number], kept) for number in taken] if kept else Same(""),
     }
-    whole = set(taken)
-    left = [number for number in numbers if number not in whole]
+    read = set(taken)
+    left = [number for number in numbers if number not in read] if len(read) < len(numbers) else []
     unjudged = Counter(middle_rank=made.unjudged) if made.unjudged else Counter[str]()
-    return Bulk(Samples(len(taken), columns, paired=made.paired), taken, left, unjudged)
+    return Bulk(Samples(len(taken), columns, paired=made.paired), taken, left, unjudged, len(read))
 
 
 class _Made(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from ktoformats.convert.identity import identify, pairs, pairs_of_neighbours
+from ktoformats.convert.identity import identify, partners
 from ktoformats.convert.policy import preference_type
 from ktoformats.feedback import MESSAGE_TYPE, METHOD, SCHEMA
 
@@ -93,19 +93,19 @@ def encode(samples: Samples, source: str | Sequence[str]) -> pa.RecordBatch:
     count, given = samples.rows, samples.columns
     plain = {name: given.get(name, _EMPTY[name]) for name in _PLAIN}
     columns = {name: _column(values, _TYPES[name], count) for name, values in plain.items()}
-    prompts, responses = _utf8(given["prompt"]), _utf8(given["response"])
-    columns["prompt"], columns["response"] = _from_utf8(prompts), _from_utf8(responses)
     turns = _listed(given.get("conversation", Same(())), count)
-    columns["conversation"] = _conversations(turns)
     extras, firsts = None, None
     if any(turns) or any(any(given.get(name, ())) for name in _RICH):
         others = [_listed(given.get(name, Same("")), count) for name in _RICH]
-        extras = list(map(_extra, turns, *others))
+        extras = list(map(_extra, turns, *others))  # orjson leaves its UTF-8 with the texts, which are encoded next
         firsts = list(map(_first_turn, turns))
-    ids, groups = identify(prompts, responses, _listed(given["label"], count), extras, firsts)
-    columns["id"], columns["group"] = pa.array(ids), pa.array(groups)
-    paired = pairs_of_neighbours(ids) if samples.paired else pairs(ids, samples.facts)
-    columns["pair"] = _column(paired, _TYPES["pair"], count)
+    prompts, responses = ([text.encode() for text in given[name]] for name in ("prompt", "response"))
+    columns["prompt"], columns["response"] = _from_utf8(prompts), _from_utf8(responses)
+    columns["conversation"] = _conversations(turns)
+    pairs = [row ^ 1 for row in range(count)] if samples.paired else partners(samples.facts)
+    columns["id"], columns["group"], columns["pair"] = identify(
+        prompts, responses, _listed(given["label"], count), extras, firsts, pairs=pairs
+    )
     columns["source"] = pa.repeat(pa.scalar(source), count) if isinstance(source, str) else pa.array(source)
     columns["method"] = pa.repeat(pa.scalar(METHOD), count)
     columns["weight"] = pa.repeat(pa.scalar(FULL_WEIGHT), count)
@@ -124,16 +124,6 @@ _EMPTY: Final = {name: Same(None if SCHEMA.field(name).nullable else "") for nam
 
 def _listed(values: Sequence[Any] | Same, count: int) -> Sequence[Any]:
     return [values.value] * count if isinstance(values, Same) else values
-
-
-def _utf8(texts: Sequence[str] | Same) -> list[bytes]:
-    """The texts as bytes; neighbours that are one object, as a prompt before its answers, are encoded once."""
-    out: list[bytes] = []
-    last: Any = None
-    for text in texts:
-        out.append(out[-1] if text is last else text.encode())
-        last = text
-    return out
 
 
 def _column(values: Sequence[Any] | Same, kind: pa.DataType, count: int) -> pa.Array:
@@ -179,7 +169,8 @@ def _extra(turns: Sequence[Sequence[str]], system: str, tools: str, calls: str, 
     """What belongs to a sample's identity beside prompt, response and label; empty for most."""
     if not (turns or system or tools or calls or reasoning):
         return b""
-    return orjson.dumps((system, list(map(tuple, turns)), tools, calls, reasoning), default=str)
+    plain = turns if type(turns) is list else list(map(tuple, turns))
+    return orjson.dumps((system, plain, tools, calls, reasoning), default=str)
 
 
 def _first_turn(turns: Sequence[Sequence[str]]) -> bytes:

@@ -6,21 +6,34 @@ Origin is provenance and not identity: the same content read from another file o
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ktoformats.feedback import BAD, GOOD, Pair
+import numpy as np
+import pyarrow as pa
+
+from ktoformats.feedback import GOOD, Pair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from ktoformats.feedback import Fact
 
 ID_DIGITS: Final = 32
 GROUP_DIGITS: Final = 16
 PAIR_DIGITS: Final = 16
-_FIRST_DIGITS: Final = {
-    label: {f"{digit:x}": f"{digit & 14 | bit:x}" for digit in range(16)} for label, bit in ((GOOD, 1), (BAD, 0))
-}
+_LABEL_BIT: Final = 0x10
+"""The bit of an id's first byte that is the lowest of its first digit."""
+_DIGIT: Final = np.frombuffer(b"0123456789abcdef", np.uint8)
+
+
+class Identities(NamedTuple):
+    """Who the samples of a batch are."""
+
+    ids: pa.Array
+    groups: pa.Array
+    pairs: pa.Array
 
 
 def identify(
@@ -29,8 +42,10 @@ def identify(
     labels: Sequence[str],
     extras: Sequence[bytes] | None = None,
     firsts: Sequence[bytes] | None = None,
-) -> tuple[list[str], list[str]]:
-    """The id and the group of every sample; a group is what a split must not tear apart.
+    *,
+    pairs: Sequence[int] | None = None,
+) -> Identities:
+    """The id, the group and the pair of every sample; a group is what a split must not tear apart.
 
     Args:
         prompts: UTF-8, one for each row.
@@ -38,12 +53,15 @@ def identify(
         labels: `good` or `bad` for each row.
         extras: What else belongs to a row's content (system, turns, tools, tool calls, reasoning), or b"".
         firsts: The first user turn of a row's conversation, or b"" where the prompt is the first.
+        pairs: For each row that of the other side of its preference, its own where it is left alone, -1 where it
+            follows from no preference of two; None where no row does.
 
     Returns:
         Ids of 32 hexadecimal digits, from the SHA-256 of prompt, response and extra, then the lengths of the
         first two, without which the boundaries would be anyone's guess; the lowest bit of the first digit is the
         label, so that two labels of one answer differ in nothing else. Groups of 16 digits, from the SHA-256 of
-        the first user turn.
+        the first user turn. Pairs of 16 digits, half from the id of each side, or all from the one that is left;
+        empty for all other samples.
     """
     if extras is None:
         whole = [
@@ -52,40 +70,63 @@ def identify(
     else:
         rows = zip(prompts, responses, extras, strict=True)
         whole = [b"%b%b%b%16x%16x" % (one, two, more, len(one), len(two)) for one, two, more in rows]
-    digests = [sha256(content).hexdigest() for content in whole]
-    ids = [
-        _FIRST_DIGITS[label][digits[0]] + digits[1:ID_DIGITS] for label, digits in zip(labels, digests, strict=True)
-    ]
+    digests = _bytes_of([sha256(content).digest() for content in whole])[:, : ID_DIGITS // 2].copy()
+    good = np.fromiter([label == GOOD for label in labels], np.bool_, len(labels))
+    digests[:, 0] = digests[:, 0] & ~np.uint8(_LABEL_BIT) | good * np.uint8(_LABEL_BIT)
+    ids = _digits_of(digests)
     opening = prompts if firsts is None else [first or prompt for first, prompt in zip(firsts, prompts, strict=True)]
-    named = {text: sha256(text).hexdigest()[:GROUP_DIGITS] for text in set(opening)}
-    return ids, [named[text] for text in opening]
+    named = {text: sha256(text).digest() for text in set(opening)}
+    groups = _digits_of(_bytes_of([named[text] for text in opening])[:, : GROUP_DIGITS // 2])
+    return Identities(_texts_of(ids), _texts_of(groups), _pairs_of(ids, pairs))
 
 
-def pairs_of_neighbours(ids: Sequence[str]) -> list[str]:
-    """The pair of every sample, where every two neighbours are the sides of one."""
+def _bytes_of(digests: list[bytes]) -> NDArray[np.uint8]:
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(len(digests), -1)
+
+
+def _digits_of(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The hexadecimal digits of bytes, as ASCII, of shape (rows, 2 * bytes)."""
+    digits = np.empty((len(values), 2 * values.shape[1]), np.uint8)
+    digits[:, 0::2] = _DIGIT[values >> 4]
+    digits[:, 1::2] = _DIGIT[values & 0x0F]
+    return digits
+
+
+def _texts_of(characters: NDArray[np.uint8]) -> pa.Array:
+    """Texts of one length, one for each row."""
+    rows, length = characters.shape
+    offsets = np.arange(0, (rows + 1) * length, length, dtype=np.int32)
+    return pa.StringArray.from_buffers(rows, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(characters)))
+
+
+def _pairs_of(ids: NDArray[np.uint8], pairs: Sequence[int] | None) -> pa.Array:
+    if pairs is None:
+        return pa.repeat(pa.scalar(""), len(ids))
+    other, own = np.array(pairs, np.int64), np.arange(len(ids))
     half = PAIR_DIGITS // 2
-    names = [one[:half] + other[:half] for one, other in zip(ids[0::2], ids[1::2], strict=True)]
-    return [name for name in names for _ in range(2)]
+    first, second = np.minimum(own, other), np.maximum(own, other)
+    names = np.concatenate([ids[first, :half], ids[second, :half]], axis=1)
+    alone = own == other
+    names[alone] = ids[alone, :PAIR_DIGITS]
+    lengths = np.where(other < 0, 0, PAIR_DIGITS)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.StringArray.from_buffers(
+        len(ids), pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(names[other >= 0]))
+    )
 
 
-def pairs(ids: Sequence[str], facts: Sequence[Fact]) -> list[str]:
-    """The pair of every sample: the same for the two sides of one preference, empty for all other samples.
+def partners(facts: Sequence[Fact]) -> list[int] | None:
+    """For each sample the row of the other side of its pair, as `identify` takes it.
 
     Args:
-        ids: As `identify` gives them.
         facts: What each sample follows from; the sides of one pair share their fact and stand side by side.
-
-    Returns:
-        16 hexadecimal digits for each row: half from each side's id, or all from the one that is left.
     """
-    names = [""] * len(ids)
     if Pair not in set(map(type, facts)):
-        return names
+        return None
+    rows = [-1] * len(facts)
     for row, fact in enumerate(facts):
-        if type(fact) is not Pair or names[row]:
+        if type(fact) is not Pair or rows[row] >= 0:
             continue
-        if row + 1 < len(ids) and facts[row + 1] is fact:
-            names[row] = names[row + 1] = ids[row][: PAIR_DIGITS // 2] + ids[row + 1][: PAIR_DIGITS // 2]
-        else:
-            names[row] = ids[row][:PAIR_DIGITS]
-    return names
+        other = row + 1 if row + 1 < len(facts) and facts[row + 1] is fact else row
+        rows[row], rows[other] = other, row
+    return rows

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import traceback
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ from ktoformats.errors import (
 )
 from ktoformats.feedback import SCHEMA, Pair
 from ktoformats.plugin.row import Row
-from ktoformats.read.parse import parse_all, shape_key
+from ktoformats.read.parse import Alike, parse_all, sort_by_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -121,40 +122,36 @@ class Pipeline:
         return Converted(batches, run.rejects, run.accounts)
 
     def _decide_all(self, block: Block, run: Run) -> None:
-        records, keys = _parsed(block.records)
-        alike: dict[Any, list[int]] = {}
-        for number, key in enumerate(keys):
-            alike.setdefault(number if key is None or not self.detector.by_shape else key, []).append(number)
-        results: list[Any] = list(records)
-        for numbers in alike.values():
-            first = numbers[0]
-            reader = self._reader(records[first], keys[first], block, first)
+        records, alike = _parsed(block.records)
+        if not self.detector.by_shape:
+            alike = [Alike(None, [number]) for number in range(len(records))]
+        results: dict[int, Any] = {}
+        for one in alike:
+            numbers, first = one.numbers, one.numbers[0]
+            reader = self._reader(records[first], one.key, block, first)
             if isinstance(reader, RecordError):
                 for number in numbers:  # one each: an error remembers where it was raised
                     results[number] = RecordError(reader.reason, reader.message) if number != first else reader
                 continue
-            for number in self._decide_together(reader, records, keys, numbers, block, run):
+            for number in self._decide_together(reader, records, one, block, run):
                 results[number] = self._decided(reader, records[number])
-        together = {number for bulk in run.bulks for number in bulk.numbers}
-        for number, result in enumerate(results):
-            if number in together:
-                continue
+        for number, result in sorted(results.items(), key=itemgetter(0)):
             line, offset, raw = block.lines[number], block.offsets[number], block.records[number]
             if isinstance(result, RecordError):
                 run.reject(line, offset, result, raw)
             else:
                 outcome, format_name, kept = result
-                before = len(run.made)
                 self._enter(run, outcome, format_name, kept, line, offset, raw)
-                run.numbers += [number] * (len(run.made) - before)
+                run.numbers += [number] * (len(run.made) - len(run.numbers))
 
     def _decide_together(
-        self, reader: NamedFormat, records: list[Any], keys: list[Any], numbers: list[int], block: Block, run: Run
+        self, reader: NamedFormat, records: list[Any], alike: Alike, block: Block, run: Run
     ) -> list[int]:
         """Decide records of one shape by column, as far as that goes; return those that are left."""
-        if len(numbers) < self.together or not self.detector.by_shape:
+        numbers = alike.numbers
+        if len(numbers) < self.together or alike.key is None:
             return numbers
-        layout = self.detector.layout(reader, records[numbers[0]], keys[numbers[0]])
+        layout = self.detector.layout(reader, records[numbers[0]], alike.key)
         bulk = layout and decide_bulk(
             layout,
             records,
@@ -285,11 +282,11 @@ def _place_of(error: Exception) -> str:
     return f" at {module}:{line}"
 
 
-def _parsed(raws: list[Any]) -> tuple[list[Any], list[Any]]:
-    """The records, or the errors that cost them, and their shape keys."""
+def _parsed(raws: list[Any]) -> tuple[list[Any], list[Alike]]:
+    """The records, or the errors that cost them, and which have the same shape."""
     if raws and type(raws[0]) is bytes:
         return parse_all(raws)
-    return raws, [shape_key(record) if type(record) is dict else None for record in raws]
+    return raws, sort_by_shape(raws)
 
 
 @contextmanager

@@ -7,8 +7,15 @@ import re
 from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Final, NamedTuple
 
-from ktoformats.plugin.kinds import GROUPS
-
+GROUPS: Final[dict[str, str]] = {
+    "format": "ktoformats.formats",
+    "labels": "ktoformats.labels",
+    "quality": "ktoformats.quality",
+    "utility": "ktoformats.utilities",
+    "filter": "ktoformats.filters",
+    "exporter": "ktoformats.exporters",
+}
+"""Kind to entry-point group."""
 ALLOW_VARIABLE: Final = "KTOFORMATS_PLUGINS"
 """Comma-separated names of plugins or distributions that may load; empty allows first-party ones only."""
 FIRST_PARTY: Final = "ktoformats"

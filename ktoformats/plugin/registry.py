@@ -6,7 +6,6 @@ import traceback
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
-from pydantic import ValidationError
 
 from ktoformats.errors import (
     ConfigError,
@@ -17,13 +16,14 @@ from ktoformats.errors import (
     PluginNotFoundError,
 )
 from ktoformats.plugin import spec
-from ktoformats.plugin.discovery import ALLOW_VARIABLE, PRESET, Found, discover, strays
+from ktoformats.plugin.discovery import ALLOW_VARIABLE, GROUPS, PRESET, Found, discover, strays
 from ktoformats.plugin.faults import place, sentence, suggest
-from ktoformats.plugin.kinds import GROUPS, KINDS, Plugin
 from ktoformats.plugin.trace import trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from ktoformats.plugin.kinds import Plugin
 
 
 class Loaded(NamedTuple):
@@ -146,6 +146,8 @@ class Registry:
             ConfigError: An option is unknown or its value is wrong.
             PluginError: As `load`.
         """
+        from pydantic import ValidationError
+
         own = [one for one in self.first_party(kind) if ours and one.name == name]
         cls = (self.load_found(own[0]) if own else self.load(kind, name)).cls
         if unknown := sorted(set(options) - set(cls.model_fields)):
@@ -247,6 +249,8 @@ class Registry:
             self._manager.unregister(module)
 
     def _only_class(self, one: Found, classes: list[type[Plugin]], label: str) -> type[Plugin]:
+        from ktoformats.plugin.kinds import KINDS
+
         own = [cls for cls in classes if issubclass(cls, KINDS[one.kind])]
         if len(own) != 1:
             wanted = KINDS[one.kind].__name__
@@ -287,6 +291,8 @@ def _blocked(one: Found) -> PluginLoadError:
 
 
 def _listed(result: object, label: str, one: Found) -> list[type[Plugin]]:
+    from ktoformats.plugin.kinds import KINDS, Plugin
+
     if not isinstance(result, list) or not all(isinstance(cls, type) and issubclass(cls, Plugin) for cls in result):
         strange = [cls.__name__ for cls in result if isinstance(cls, type)] if isinstance(result, list) else []
         hint = f"; {strange[0]} is none: derive it from ktoformats.{KINDS[one.kind].__name__}" if strange else ""

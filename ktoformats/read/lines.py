@@ -70,9 +70,12 @@ def blocks(
             yield from split_lines(peeked, label, max_bytes=max_line_bytes)
 
 
-def split_lines(chunks: Iterable[bytes], name: str, *, max_bytes: int = MAX_LINE_BYTES) -> Iterator[Block]:
-    """Split chunks of bytes, cut anywhere, into blocks of lines."""
+def split_lines(
+    chunks: Iterable[bytes], name: str, *, max_bytes: int = MAX_LINE_BYTES, line: int = 1, offset: int = 0
+) -> Iterator[Block]:
+    """Split chunks of bytes, cut anywhere, into blocks of lines; the first one is that line, and starts there."""
     splitter = _Splitter(name, max_bytes)
+    splitter.line, splitter.offset = line, offset
     for chunk in chunks:
         yield from splitter.feed(chunk)
     yield from splitter.finish()
@@ -144,20 +147,21 @@ class _Splitter:
             self.offset += len(data) + 1
             return Block(self.name, [], [], [], blank, [], {})
         pieces = data.split(b"\n")
-        offsets = list(accumulate((len(piece) + 1 for piece in pieces), initial=offset))
+        offsets = list(accumulate(map((1).__add__, map(len, pieces)), initial=offset))
         self.line += len(pieces)
         self.offset = offsets.pop()
-        if self._is_plain(pieces):
+        if self._is_plain(data, pieces):
             return Block(self.name, list(range(line, self.line)), offsets, pieces, 0, [], {})
         return self._sort(line, offsets, pieces)
 
-    def _is_plain(self, pieces: list[bytes]) -> bool:
+    def _is_plain(self, data: bytes, pieces: list[bytes]) -> bool:
         """Whether every line is a record as it stands; looked at by C code only."""
         return (
             all(pieces)
             and not any(map(bytes.isspace, pieces))
-            and not any(piece.endswith(b"\r") for piece in pieces)
-            and not any(piece.startswith(BOM) for piece in pieces)
+            and b"\r\n" not in data
+            and not data.endswith(b"\r")
+            and BOM not in data
             and max(map(len, pieces)) <= self.limit
         )
 

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 import numpy as np
 import orjson
@@ -99,44 +99,79 @@ def _inner_key(value: list[Any] | dict[str, Any]) -> Hashable:
     return frozenset(tuple(item) if type(item) is dict else type(item) for item in value)
 
 
-def parse_all(lines: Sequence[bytes]) -> tuple[list[Any], list[Hashable | None]]:
-    """Parse many lines, which costs little more than orjson alone: what must be counted is counted over all of them.
+class Alike(NamedTuple):
+    """Records of one shape."""
+
+    key: Hashable | None
+    """What tells their shape from others, as `shape_key`; None for a value that is no object, and for an error."""
+    numbers: list[int]
+    """Which they are, ascending."""
+
+
+def parse_all(lines: Sequence[bytes]) -> tuple[list[Any], list[Alike]]:
+    """Parse many lines, which costs little more than orjson alone.
+
+    What `parse` looks at in each record is looked at here in whole columns of records with the same keys, and quotes
+    are counted over all lines. Where that does not add up, each line is parsed by itself.
 
     Args:
         lines: As for `parse`.
 
     Returns:
-        For each line its value, or the `RecordError` that costs it; and its `shape_key`, None for what is no object.
+        For each line its value, or the `RecordError` that costs it; and which of them have the same shape.
     """
     if max(map(len, lines), default=0) > MAX_VALUES:
-        values = list(map(_or_error, lines))
-        return values, [shape_key(value) if type(value) is dict else None for value in values]
-    values = [_loaded(line) for line in lines]
-    keys: list[Hashable | None] = []
-    strings: list[int | None] = []
-    known: dict[Hashable, int] = {}
+        return _one_by_one(lines)
+    try:
+        values = [orjson.loads(line) for line in lines]
+    except orjson.JSONDecodeError:
+        values = [_loaded(line) for line in lines]
+    same_keys: dict[tuple[str, ...], list[int]] = {}
+    closely: list[int] = []
     for number, value in enumerate(values):
-        key: Any = None
-        count = None
-        if type(value) is dict:
-            types = tuple(map(type, value.values()))
-            key = (tuple(value), types)
-            count = known.get(key)
-            if count is None:
-                key, count = _survey(value, types)
-                if len(key) == _FLAT_KEY and count is not None:
-                    known[key] = count
-        if count is None and not isinstance(value, RecordError):
+        if type(value) is not dict:
+            closely.append(number)
+            continue
+        names = tuple(value)
+        if names in same_keys:
+            same_keys[names].append(number)
+        else:
+            same_keys[names] = [number]
+    alike: dict[Hashable, list[int]] = {}
+    strings = 0
+    for names, numbers in same_keys.items():
+        strings += _sort_by_shape(values, names, numbers, alike, closely)
+    if not _add_up(lines, strings, closely):
+        return _one_by_one(lines)
+    for number in closely:
+        if not isinstance(values[number], RecordError):
             values[number] = _or_error(lines[number])
-            key = key if type(values[number]) is dict else None
-        keys.append(key)
-        strings.append(count)
-    if not _add_up(lines, strings):
-        for number, (line, count) in enumerate(zip(lines, strings, strict=True)):
-            if not _add_up([line], [count]):
-                values[number] = _or_error(line)
-                keys[number] = keys[number] if type(values[number]) is dict else None
-    return values, keys
+        alike.setdefault(_key_or_number(values[number], number), []).append(number)
+    return values, _told(alike, values)
+
+
+def _one_by_one(lines: Iterable[bytes]) -> tuple[list[Any], list[Alike]]:
+    values = list(map(_or_error, lines))
+    return values, sort_by_shape(values)
+
+
+def sort_by_shape(values: Sequence[Any]) -> list[Alike]:
+    """Which values have the same shape."""
+    alike: dict[Hashable, list[int]] = {}
+    for number, value in enumerate(values):
+        alike.setdefault(_key_or_number(value, number), []).append(number)
+    return _told(alike, values)
+
+
+def _key_or_number(value: Any, number: int) -> Hashable:
+    """What is no object stands alone."""
+    return shape_key(value) if type(value) is dict else number
+
+
+def _told(alike: dict[Hashable, list[int]], values: Sequence[Any]) -> list[Alike]:
+    return [
+        Alike(key if type(values[numbers[0]]) is dict else None, sorted(numbers)) for key, numbers in alike.items()
+    ]
 
 
 def _loaded(line: bytes) -> Any:
@@ -146,10 +181,6 @@ def _loaded(line: bytes) -> Any:
         return _or_error(line)
 
 
-_FLAT_KEY: Final = 2
-"""The length of the shape key of a record without lists and objects."""
-
-
 def _or_error(line: bytes) -> Any:
     try:
         return parse(line)
@@ -157,61 +188,116 @@ def _or_error(line: bytes) -> Any:
         return error
 
 
-def _survey(value: dict[str, Any], types: tuple[type, ...]) -> tuple[Any, int | None]:
-    """The shape key of an object, and how many strings are in it; None where it must be looked at more closely.
+def _sort_by_shape(
+    values: list[Any],
+    names: tuple[str, ...],
+    numbers: list[int],
+    alike: dict[Hashable, list[int]],
+    closely: list[int],
+) -> int:
+    """Sort records with the same keys by their shape; return how many strings are in them.
 
-    That is where it holds a float (which may have been an integer too large), many items, or more than lists of
-    plain values or of objects of texts.
+    Args:
+        values: The records of the block.
+        names: The keys.
+        numbers: Which of the records have them.
+        alike: Where they are put.
+        closely: Gets those that must be parsed by themselves.
     """
-    names = tuple(value)
-    if float in types or len(types) > MAX_ITEMS:
-        return shape_key(value), None
-    strings = len(types) + types.count(str)
-    if _PLAIN.issuperset(types):
-        return (names, types), strings
-    inner: list[Hashable] = []
-    for item in value.values():
-        kind = type(item)
-        if kind in _PLAIN:
+    found = _uniform(names, [values[number] for number in numbers])
+    if found is not None:
+        key, strings = found
+        alike.setdefault(key, []).extend(numbers)
+        return strings
+    same_types: dict[tuple[type, ...], list[int]] = {}
+    for number in numbers:
+        same_types.setdefault(tuple(map(type, values[number].values())), []).append(number)
+    strings = 0
+    for own in same_types.values():
+        found = _uniform(names, [values[number] for number in own]) if len(same_types) > 1 else None
+        if found is not None:
+            alike.setdefault(found[0], []).extend(own)
+            strings += found[1]
             continue
-        found = _survey_list(item) if kind is list else None
-        if found is None:
-            return shape_key(value), None
-        inner.append(found[0])
-        strings += found[1]
-    return (names, types, tuple(inner)), strings
+        for number in own:
+            found = _uniform(names, [values[number]])
+            if found is None:
+                closely.append(number)
+            else:
+                alike.setdefault(found[0], []).append(number)
+                strings += found[1]
+    return strings
 
 
-def _survey_list(items: list[Any]) -> tuple[Hashable, int] | None:
-    kinds = set(map(type, items))
-    if len(items) > MAX_ITEMS:
+def _uniform(names: tuple[str, ...], records: list[dict[str, Any]]) -> tuple[Hashable, int] | None:
+    """The shape of records with the same keys, and how many strings are in them, keys included.
+
+    Returns:
+        None where their values differ in type, or where they hold more than plain values, lists of plain values of
+        one type, lists of objects of texts, and objects of plain values.
+    """
+    if len(names) > MAX_ITEMS:
         return None
-    if kinds == {dict}:
-        if set(map(type, chain.from_iterable([item.values() for item in items]))) != {str}:
+    strings = len(names) * len(records)
+    types: list[type] = []
+    inner: list[Hashable] = []
+    for column in zip(*map(dict.values, records), strict=True):
+        kinds = set(map(type, column))
+        kind = kinds.pop()
+        if kinds:
             return None
-        shapes = list(map(tuple, items))
-        return frozenset(shapes), 2 * sum(map(len, shapes))
-    if kinds <= _PLAIN:
-        return frozenset(kinds), list(map(type, items)).count(str)
-    return None
+        types.append(kind)
+        if kind is str:
+            strings += len(column)
+        elif kind is float:
+            if _has_huge(column):
+                return None
+        elif kind is list or kind is dict:
+            found = _uniform_lists(column) if kind is list else _uniform_objects(column)
+            if found is None:
+                return None
+            inner.append(found[0])
+            strings += found[1]
+    return ((names, tuple(types), tuple(inner)) if inner else (names, tuple(types))), strings
 
 
-def _add_up(lines: Sequence[bytes], strings: Sequence[int | None]) -> bool:
-    """Whether all strings of the lines are in their values; None stands for lines that were looked at already."""
-    counted = [count for count in strings if count is not None]
-    joined = b"\n".join(
-        lines
-        if len(counted) == len(lines)
-        else [line for line, count in zip(lines, strings, strict=True) if count is not None]
-    )
-    expected = 2 * sum(counted)
+def _uniform_lists(lists: Sequence[list[Any]]) -> tuple[Hashable, int] | None:
+    sizes = set(map(len, lists))
+    if max(sizes) > MAX_ITEMS or (0 in sizes and len(sizes) > 1):
+        return None
+    items = list(chain.from_iterable(lists))
+    kinds = set(map(type, items))
+    if kinds == {dict}:
+        shapes = set(map(tuple, items))
+        if len(shapes) > 1 or set(map(type, chain.from_iterable(map(dict.values, items)))) != {str}:
+            return None
+        return frozenset(shapes), 2 * len(items) * len(items[0])
+    if len(kinds) > 1 or not kinds <= _PLAIN:
+        return None
+    return frozenset(kinds), len(items) if str in kinds else 0
+
+
+def _uniform_objects(objects: Sequence[dict[str, Any]]) -> tuple[Hashable, int] | None:
+    names = set(map(tuple, objects))
+    kinds = list(map(type, chain.from_iterable(map(dict.values, objects))))
+    if len(names) > 1 or not _PLAIN.issuperset(kinds) or len(objects[0]) > MAX_ITEMS:
+        return None
+    return names.pop(), len(objects) * len(objects[0]) + kinds.count(str)
+
+
+def _add_up(lines: Sequence[bytes], strings: int, closely: Sequence[int]) -> bool:
+    """Whether the lines, but for those that are looked at closely, have quotes around so many strings."""
+    if closely:
+        left_out = set(closely)
+        lines = [line for number, line in enumerate(lines) if number not in left_out]
+    joined = b"\n".join(lines)
     quotes = int(np.count_nonzero(np.frombuffer(joined, np.uint8) == _QUOTE))
     if b"\\" in joined and (b'\\"' in joined or b"\\u0000" in joined):
         escapes = _QUOTES_AND_NULS(joined)
         quotes -= escapes.count(b'\\"')
         if b"\\u0000" in escapes:
             return False
-    return quotes == expected
+    return quotes == 2 * strings
 
 
 _QUOTE: Final = ord('"')

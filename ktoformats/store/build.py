@@ -14,6 +14,7 @@ from ktoformats.store.gather import gathered
 from ktoformats.store.workers import convert_all
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ktoformats.store.sink import Sink
 
     NamedBlocks = Iterable[tuple[str, Iterable[Block]]]
+    Results = Iterable[tuple[list[str], Iterable[tuple[Converted, int]]]]
+    """Names of sources, and what their blocks became, each with the byte it ends before."""
 
 REJECTS_REMEMBERED: Final = 1000
 _REASONS_SHOWN: Final = 5
@@ -50,6 +53,7 @@ def build(
     report: Report,
     *,
     joined: NamedBlocks = (),
+    results: Results | None = None,
     registry: Registry | None = None,
     rejects_path: Path | None = None,
     progress: Progress | None = None,
@@ -63,6 +67,7 @@ def build(
         sink: Where samples go.
         report: Is told what became of every line, also when the build stops.
         joined: The file that the format joins to the sources, if it does.
+        results: What an engine makes of the sources; None converts them here.
         registry: Whose plugins hear `ktoformats_record_rejected`.
         rejects_path: Where quarantined records are written, one JSON object a line.
         progress: Called after every block.
@@ -80,10 +85,15 @@ def build(
     with ExitStack() as stack:
         quarantine = stack.enter_context(_Quarantine(rejects_path)) if rejects_path else None
         stack.callback(_abandon_unless_finished, sink)
-        for names, stream in _streams(sources, assembly, joined):
+        if results is None:
+            results = (
+                (names, convert_all(stream, assembly.pipeline, config))
+                for names, stream in _streams(sources, assembly, joined)
+            )
+        for names, stream in results:
             for name in names:
                 ledger.add(name, FileAccount())
-            for converted, end in convert_all(stream, assembly.pipeline, config):
+            for converted, end in stream:
                 for source, account in converted.accounts.items():
                     ledger.add(source, account)
                     if progress is not None:
@@ -143,7 +153,7 @@ def check_budget(source: str, account: FileAccount, config: KTODataConfig) -> No
         or rejected <= config.max_rejected_share * records
     ):
         return
-    reasons = ", ".join(f"{reason} {count}" for reason, count in account.rejected.most_common(_REASONS_SHOWN))
+    reasons = ", ".join(f"{reason} {count}" for reason, count in most_frequent(account.rejected)[:_REASONS_SHOWN])
     values = "; ".join(
         f"{one.field}: {one.value} ({one.records} times, first on line {one.first_line})"
         for one in account.unknowns()[:_REASONS_SHOWN]
@@ -153,6 +163,11 @@ def check_budget(source: str, account: FileAccount, config: KTODataConfig) -> No
         f"the budget is {config.max_rejected} records and {config.max_rejected_share:.1%}: correct the file or the "
         "config, raise max_rejected, or set on_error: skip"
     )
+
+
+def most_frequent(counts: Counter[str]) -> list[tuple[str, int]]:
+    """Counts from the largest on; equal ones by name, as it is chance which was met first."""
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 def _handle_rejects(

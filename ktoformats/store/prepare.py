@@ -29,7 +29,7 @@ from ktoformats.feedback import BAD, GOOD, Pair, Ranked
 from ktoformats.plugin.faults import suggest
 from ktoformats.read.named import Source, find_sources
 from ktoformats.store import view as views
-from ktoformats.store.build import REJECTS_REMEMBERED, Progress, build, check_budget, file_blocks
+from ktoformats.store.build import REJECTS_REMEMBERED, Progress, build, check_budget, file_blocks, most_frequent
 from ktoformats.store.cache import NEUTRAL_FIELDS, REJECTS, Entry, cache_key, code_digest
 from ktoformats.store.mix import mix, mixes, tagged
 from ktoformats.store.repeats import without_repeats
@@ -44,13 +44,15 @@ if TYPE_CHECKING:
     from ktoformats.convert.assemble import Assembly
     from ktoformats.plugin.registry import Registry
     from ktoformats.read.blocks import Block
-    from ktoformats.store.build import NamedBlocks
+    from ktoformats.store.build import NamedBlocks, Results
     from ktoformats.store.mix import Piece
     from ktoformats.store.view import View
 
 logger = logging.getLogger("ktoformats")
 
 Stage = Callable[["View"], "View"]
+Engine = Callable[["Sequence[Piece]", "Sequence[list[Source]]"], "Sequence[Results]"]
+"""What converts the files of all pieces somewhere else: for each piece its files, each with what became of it."""
 
 
 class Cache(NamedTuple):
@@ -80,6 +82,7 @@ def prepare(
     progress: Progress | None = None,
     stages: Stages | None = None,
     rows: NamedBlocks | None = None,
+    engine: Engine | None = None,
     for_training: bool = True,
 ) -> tuple[View, Report]:
     """Build (or open) the samples of one split and choose among them.
@@ -94,6 +97,7 @@ def prepare(
         progress: Called as the build goes on.
         stages: Overridden stages.
         rows: Named blocks of records in memory, instead of files; the only piece says how they are read.
+        engine: Converts the files of all pieces somewhere else; it has no cache.
         for_training: Whether one label class is an error (with `require_both_labels`).
 
     Returns:
@@ -105,7 +109,7 @@ def prepare(
     report = Report(split, Ledger(), plugins=_plugins(pieces), seed=config.random_seed)
     conflict = _conflict_of(pieces, config)  # what cannot be meant is told before anything is built
     try:
-        tables = _tables(pieces, report, registry, cache, rejects_path, progress, rows)
+        tables = _tables(pieces, report, registry, cache, rejects_path, progress, rows=rows, engine=engine)
         parts = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
         whole = pa.concat_tables([tagged(table, one.source) for table, one in zip(tables, pieces, strict=True)])
         view = _choose(
@@ -142,7 +146,13 @@ class _Job(NamedTuple):
     rejects_path: Path | None
     progress: Progress | None
 
-    def run(self, sources: Iterable[tuple[str, Iterable[Block]]], sink: Sink, rejects: Path | None) -> pa.Table:
+    def run(
+        self,
+        sources: Iterable[tuple[str, Iterable[Block]]],
+        sink: Sink,
+        rejects: Path | None,
+        results: Results | None = None,
+    ) -> pa.Table:
         return build(
             sources,
             self.assembly,
@@ -150,6 +160,7 @@ class _Job(NamedTuple):
             sink,
             self.report,
             joined=file_blocks(joined_files(self.assembly)),
+            results=results,
             registry=self.registry,
             rejects_path=rejects,
             progress=self.progress,
@@ -163,17 +174,22 @@ def _tables(
     cache: Cache | None,
     rejects_path: Path | None,
     progress: Progress | None,
+    *,
     rows: NamedBlocks | None,
+    engine: Engine | None,
 ) -> list[pa.Table]:
     """The samples of every piece; the report hears of all, also when a build stops."""
     paths = [[] for _ in pieces] if rows is not None else _resolved(pieces, rejects_path)
+    results = [None] * len(pieces) if engine is None else engine(pieces, paths)
     tables = []
     with _Rejects(rejects_path, len(pieces)) as rejects:
-        for piece, own, target in zip(pieces, paths, rejects.paths, strict=True):
+        for piece, own, target, made in zip(pieces, paths, rejects.paths, results, strict=True):
             told = Report(report.split, Ledger())
             job = _Job(piece.config, piece.assembly, registry, told, target, progress)
             try:
-                if rows is None:
+                if made is not None:
+                    tables.append(job.run((), Sink(), target, made))
+                elif rows is None:
                     tables.append(_build_or_open(own, job, cache))
                 else:
                     tables.append(job.run(rows, _sink(piece.config, None), target))
@@ -371,7 +387,7 @@ def _story(report: Report) -> str:
     parts = [f"{total.lines} lines read", f"{total.samples} samples made"]
     for name, counts in (("rejected", total.rejected), ("without verdict", total.without_verdict)):
         if counts:
-            parts.append(f"{name}: " + ", ".join(f"{reason} {count}" for reason, count in counts.most_common(4)))
+            parts.append(f"{name}: " + ", ".join(f"{reason} {count}" for reason, count in most_frequent(counts)[:4]))
     for stage, reasons in report.dropped_by().items():
         counted = ", ".join(f"{reason} {labels[GOOD]} good {labels[BAD]} bad" for reason, labels in reasons.items())
         parts.append(f"dropped by {stage}: {counted}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import tempfile
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROWS_PER_BATCH: Final = 65_536
-BYTES_PER_BATCH: Final = 64 << 20
+BYTES_PER_BATCH: Final = 32 << 20
 """Samples as long as this together are written, however few they are."""
+BYTES_IN_MEMORY: Final = 64 << 20
+"""Samples as long as this together are not held in memory, unless a number of samples was asked for."""
 DATA_FILE: Final = "samples.arrow"
 
 
@@ -23,8 +27,9 @@ class Sink:
     """Collects batches.
 
     Args:
-        folder: Where the file goes; None keeps everything in memory.
-        in_memory: At most this many samples are held; more go to a file in a private temporary folder.
+        folder: Where the file goes; None keeps what is small in memory.
+        in_memory: At most this many samples are held; more go to a file in a private temporary folder. None leaves
+            it to their length.
         buffered: Samples held before they are written, when there is a file.
         compression: zstd buffers in the file.
     """
@@ -56,11 +61,14 @@ class Sink:
             self._rows += len(batch)
             self._bytes += batch.nbytes
         if self._writer is None:
-            if self._limit is not None and self._rows > self._limit:
+            if self._is_much():
                 self._temporary = tempfile.TemporaryDirectory(prefix="ktoformats-")
                 self._open(Path(self._temporary.name))
         elif self._rows >= self._buffered or self._bytes >= BYTES_PER_BATCH:
             self._flush()
+
+    def _is_much(self) -> bool:
+        return self._bytes > BYTES_IN_MEMORY if self._limit is None else self._rows > self._limit
 
     def finish(self) -> pa.Table:
         """Close the file, if there is one, and hand out all samples; a file is memory-mapped."""
@@ -84,6 +92,11 @@ class Sink:
         if self._temporary is not None:
             self._temporary.cleanup()
 
+    @property
+    def path(self) -> Path:
+        """The file, where there is one."""
+        return self._path
+
     def _open(self, folder: Path) -> None:
         self._path = folder / DATA_FILE
         self._file = self._path.open("wb")
@@ -98,5 +111,21 @@ class Sink:
 
 
 def open_samples(path: Path) -> pa.Table:
-    """Memory-map a file of samples."""
-    return pa.ipc.open_file(pa.memory_map(str(path), "r")).read_all()
+    """Memory-map a file of samples; the mapping lives as long as the table, the file is closed at once."""
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    _MAPPED.add(mapped)
+    return pa.ipc.open_file(pa.py_buffer(mapped)).read_all()
+
+
+_MAPPED: Final[weakref.WeakSet[mmap.mmap]] = weakref.WeakSet()
+
+
+def forget_pages() -> None:
+    """Give back the memory of what was read from mapped files; what is needed again is read again.
+
+    Who goes through samples once, from one end to the other, would else hold all of them in the end.
+    """
+    if hasattr(mmap, "MADV_DONTNEED"):
+        for mapped in list(_MAPPED):
+            mapped.madvise(mmap.MADV_DONTNEED)

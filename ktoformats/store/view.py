@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from ktoformats.errors import KtoFormatsError, PluginContractError
 from ktoformats.feedback import BAD, GOOD
 from ktoformats.plugin.kinds import Dropped
+from ktoformats.store.sink import forget_pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +78,22 @@ def take(table: pa.Table, rows: Array) -> pa.Table:
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
         return table.slice(int(rows[0]), len(rows))
     return table.take(pa.array(rows))
+
+
+def renamed(table: pa.Table, occurrence: Array) -> pa.Table:
+    """Rows under the ids that they go by: one whose content stands n times before it gets `-n`.
+
+    Args:
+        table: The rows.
+        occurrence: For each of them its number, as `View.occurrence` counts.
+    """
+    if not occurrence.any():
+        return table
+    ids = [
+        f"{name}-{number}" if number else name
+        for name, number in zip(table.column("id").to_pylist(), occurrence.tolist(), strict=True)
+    ]
+    return table.set_column(0, table.schema.field("id"), pa.array(ids))
 
 
 def labels_of(table: pa.Table) -> Array:
@@ -153,10 +170,19 @@ def apply_filters(view: View, filters: Sequence[NamedFilter]) -> View:
     """
     if not filters:
         return view
-    reasons = np.zeros(len(view.table), np.int32)
+    return without(view, *filter_reasons(view.table, filters))
+
+
+def filter_reasons(table: pa.Table, filters: Sequence[NamedFilter]) -> tuple[Array, list[tuple[str, str]]]:
+    """For each row the number of the filter and reason that drop it, 0 for none; and what the numbers stand for.
+
+    Raises:
+        PluginContractError: A filter's mask has the wrong shape.
+    """
+    reasons = np.zeros(len(table), np.int32)
     names: list[tuple[str, str]] = [("", "")]
     start = 0
-    for batch in view.table.to_batches(max_chunksize=_FILTER_ROWS):
+    for batch in table.to_batches(max_chunksize=_FILTER_ROWS):
         part = reasons[start : start + len(batch)]
         for one in filters:
             for reason, mask in _drops(one, batch):
@@ -170,7 +196,8 @@ def apply_filters(view: View, filters: Sequence[NamedFilter]) -> View:
                     names.append((one.name, reason))
                 part[(part == 0) & mask] = names.index((one.name, reason))
         start += len(batch)
-    return _without(view, reasons, names)
+        forget_pages()
+    return reasons, names
 
 
 def _drops(one: NamedFilter, batch: pa.RecordBatch) -> list[Dropped]:
@@ -196,7 +223,7 @@ def keep_whole_pairs(view: View) -> View:
     torn = rows[[sides[pair] != 3 for pair in pairs]] if pairs else rows  # noqa: PLR2004 - both bits set
     reasons = np.zeros(len(view.table), np.int32)
     reasons[torn] = 1
-    return _without(view, reasons, [("", ""), ("pairs", "unpaired")])
+    return without(view, reasons, [("", ""), ("pairs", "unpaired")])
 
 
 def balance(view: View, *, tolerance: float, seed: int, parts: Array | None = None) -> View:
@@ -223,17 +250,17 @@ def balance(view: View, *, tolerance: float, seed: int, parts: Array | None = No
         for rows in good:
             order = np.argsort(keys[rows], kind="stable")
             reasons[view.chosen[rows[order[target:]]]] = 1
-    return _without(view, reasons, [("", ""), ("balance", "balance")])
+    return without(view, reasons, [("", ""), ("balance", "balance")])
 
 
 def select(view: View, kept: Array, stage: str, reason: str) -> View:
     """The rows in `kept` (a subset of the chosen ones), the others counted under a stage and reason."""
     reasons = np.ones(len(view.table), np.int32)
     reasons[kept] = 0
-    return _without(view, reasons, [("", ""), (stage, reason)])
+    return without(view, reasons, [("", ""), (stage, reason)])
 
 
-def _without(view: View, reasons: Array, names: list[tuple[str, str]]) -> View:
+def without(view: View, reasons: Array, names: list[tuple[str, str]]) -> View:
     """The view without the rows that have a reason; each is counted by stage, source, reason and label."""
     own = reasons[view.chosen]
     gone = view.chosen[own > 0]

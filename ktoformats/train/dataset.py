@@ -9,12 +9,14 @@ import numpy as np
 from torch.utils.data import Dataset
 from torch.utils.data._utils.collate import default_collate_fn_map
 
+from ktoformats.feedback import SAMPLE_KEYS
 from ktoformats.store.view import take
+from ktoformats.train.decode import Decoder, Turns
 from ktoformats.train.ordered import training_rows
-from ktoformats.train.rows import Turns, needs_messages, to_samples, to_trl_rows
+from ktoformats.train.rows import needs_messages, to_trl_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ktoformats.store.view import View
 
@@ -31,6 +33,23 @@ def _collate_turns(batch: list[Turns], *, collate_fn_map: Any = None) -> list[Tu
 default_collate_fn_map[Turns] = _collate_turns
 
 
+class _Rows:
+    """Rows of a view's table as samples, repeats of an id renamed."""
+
+    def __init__(self, view: View, names: Sequence[str] = SAMPLE_KEYS) -> None:
+        self._decoder = Decoder(view.table, names)
+        renamed = "id" in names and view.occurrence.any()
+        self._occurrence = memoryview(view.occurrence.data) if renamed else None
+
+    def samples(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        samples = self._decoder.samples(rows)
+        if self._occurrence is not None:
+            for sample, row in zip(samples, rows, strict=True):
+                if number := self._occurrence[row]:
+                    sample["id"] = f"{sample['id']}-{number}"
+        return samples
+
+
 class KTODataset(Dataset[dict[str, Any]]):
     """Samples with the specification's keys, in source order.
 
@@ -45,11 +64,13 @@ class KTODataset(Dataset[dict[str, Any]]):
     """
 
     def __init__(self, view: View, rows: np.ndarray | None = None) -> None:
-        if view.table.column("id").num_chunks * _ROWS_AT_ONCE > len(view.table):
+        chunks = view.table.column("id").num_chunks
+        if chunks > 1 and chunks * _ROWS_AT_ONCE > len(view.table):
             # built in memory, batch by batch: one piece makes access by row quick
             view = replace(view, table=view.table.combine_chunks())
         self._view = view
         self._rows = view.chosen if rows is None else rows
+        self._opened: _Rows | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -62,33 +83,43 @@ class KTODataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: str) -> list[Any]: ...
     def __getitem__(self, index: int | slice | str) -> dict[str, Any] | KTODataset | list[Any]:
         if isinstance(index, str):
-            return [sample[index] for sample in self]
+            if index not in SAMPLE_KEYS:
+                raise KeyError(index)
+            return [sample[index] for sample in _Rows(self._view, (index,)).samples(self._rows.tolist())]
         if isinstance(index, slice):
-            return KTODataset(self._view, self._rows[index])
+            return self._of(self._rows[index])
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
-        return self._samples(self._rows[[index]])[0]
+        return self._access.samples((self._rows.item(index),))[0]
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
         """Several samples at once; torch's DataLoader calls this."""
-        return self._samples(self._rows[np.asarray(indices, np.int64)])
+        return self._access.samples(list(map(self._rows.item, indices)))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for start in range(0, len(self), _ROWS_AT_ONCE):
-            yield from self._samples(self._rows[start : start + _ROWS_AT_ONCE])
+            yield from self._access.samples(self._rows[start : start + _ROWS_AT_ONCE].tolist())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": None}
 
     def select(self, indices: Any) -> KTODataset:
         """The dataset of these positions, in this order."""
         chosen = np.asarray(indices)
         chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
-        return KTODataset(self._view, self._rows[chosen])
+        return self._of(self._rows[chosen])
 
-    def _samples(self, rows: np.ndarray) -> list[dict[str, Any]]:
-        samples = list(to_samples(take(self._view.table, rows)))
-        for sample, occurrence in zip(samples, self._view.occurrence[rows].tolist(), strict=True):
-            if occurrence:
-                sample["id"] = f"{sample['id']}-{occurrence}"
-        return samples
+    def _of(self, rows: np.ndarray) -> KTODataset:
+        made = KTODataset(self._view, rows)
+        made._opened = self._access
+        return made
+
+    @property
+    def _access(self) -> _Rows:
+        """Opened when it is needed: in a worker process, there."""
+        if self._opened is None:
+            self._opened = _Rows(self._view)
+        return self._opened
 
     def collate_fn(self, batch: list[dict[str, Any]]) -> dict[str, Any]:
         """Collate samples without torch: lists of texts, tensors of numbers.

@@ -9,18 +9,19 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-import pyarrow as pa
 import yaml
 
 import ktoformats
 from ktoformats.errors import KtoFormatsError, PluginContractError, SourceError
-from ktoformats.store.view import take
+from ktoformats.store.sink import forget_pages
+from ktoformats.store.view import renamed, take
 from ktoformats.train.ordered import training_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy as np
+    import pyarrow as pa
 
     from ktoformats.plugin.kinds import Exporter
     from ktoformats.store.report import Report
@@ -44,15 +45,9 @@ class Batches:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for start in range(0, len(self._rows), _ROWS_AT_ONCE):
             rows = self._rows[start : start + _ROWS_AT_ONCE]
-            table = take(self._view.table, rows)
-            occurrence = self._view.occurrence[rows]
-            if occurrence.any():
-                ids = [
-                    f"{name}-{number}" if number else name
-                    for name, number in zip(table.column("id").to_pylist(), occurrence.tolist(), strict=True)
-                ]
-                table = table.set_column(0, table.schema.field("id"), pa.array(ids))
+            table = renamed(take(self._view.table, rows), self._view.occurrence[rows])
             yield from table.combine_chunks().to_batches()
+            forget_pages()
 
 
 def side_file(output: Path, suffix: str) -> Path:
@@ -81,7 +76,7 @@ def export(view: View, report: Report, exporter: Exporter, name: str, output: Pa
         output.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f".{output.name}.", suffix=".part", dir=output.parent) as folder:
             part = Path(folder, output.name)  # its ending tells some libraries what to write
-            told = _write(exporter, name, Batches(view, rows), part)
+            told = write_with(exporter, name, Batches(view, rows), part)
             with part.open("rb") as stream:
                 os.fsync(stream.fileno())
             manifest = manifest_of(
@@ -96,7 +91,21 @@ def export(view: View, report: Report, exporter: Exporter, name: str, output: Pa
     return manifest
 
 
-def _write(exporter: Exporter, name: str, batches: Batches, part: Path) -> Mapping[str, Any]:
+def write_with(exporter: Exporter, name: str, batches: Iterable[pa.RecordBatch], part: Path) -> Mapping[str, Any]:
+    """Let an exporter write one file, and hold it to what its kind promises.
+
+    Args:
+        exporter: Says the form.
+        name: Its plugin name, for messages.
+        batches: The samples; may be iterated again.
+        part: The file.
+
+    Returns:
+        What it tells about the file, as plain values.
+
+    Raises:
+        PluginContractError: It failed, wrote nothing, or told something else.
+    """
     try:
         told = exporter.write(batches, part)
     except (KtoFormatsError, OSError):

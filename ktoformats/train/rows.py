@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from ktoformats.feedback import GOOD, SAMPLE_KEYS
+from ktoformats.feedback import GOOD
+from ktoformats.train.decode import Decoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class Turns(list[dict[str, str]]):
-    """A conversation in a sample: an ordinary list that torch's default collation leaves whole."""
+_ROWS_AT_ONCE: Final = 1024
 
 
 def to_samples(batch: pa.RecordBatch | pa.Table) -> Iterator[dict[str, Any]]:
@@ -24,30 +24,10 @@ def to_samples(batch: pa.RecordBatch | pa.Table) -> Iterator[dict[str, Any]]:
     `conversation` is a list of messages (keys without a value left out), `kept` maps the columns named under
     `keep:` to texts (`""` where absent; values that are not text as JSON).
     """
-    columns = [batch.column(name).to_pylist() for name in SAMPLE_KEYS]
-    conversation, kept = SAMPLE_KEYS.index("conversation"), SAMPLE_KEYS.index("kept")
-    for values in zip(*columns, strict=True):
-        sample = dict(zip(SAMPLE_KEYS, values, strict=True))
-        sample["conversation"] = Turns(_message(turn) for turn in values[conversation])
-        sample["kept"] = _texts(values[kept])
-        yield sample
-
-
-def _message(turn: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in turn.items() if value or key in ("role", "content")}
-
-
-def _texts(kept: str) -> dict[str, str]:
-    if not kept:
-        return {}
-    values = orjson.loads(kept)
-    return {name: _text(value) for name, value in values.items()}
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    decoder = Decoder(batch)
+    rows = range(len(batch))
+    for start in range(0, len(batch), _ROWS_AT_ONCE):
+        yield from decoder.samples(rows[start : start + _ROWS_AT_ONCE])
 
 
 def needs_messages(batches: Iterable[pa.RecordBatch]) -> bool:

@@ -159,7 +159,7 @@ class Form(Quality):
                 (count >= self.script_share.words)
                 & (letters >= MIN_LETTERS)
                 & arabic_question
-                & ~self._asks_for_latin(prompts),
+                & ~self._asks_for_latin(prompts, prompt.latin > 0),
             ),
             "letter_runs": self.letter_runs.score(response.run_words, count, count >= self.letter_runs.words),
             "truncation": np.where(
@@ -175,10 +175,15 @@ class Form(Quality):
         share = np.minimum(words, self.length_words) / self.length_words
         return self.shortest + (1.0 - self.shortest) * share
 
-    def _asks_for_latin(self, prompts: pa.Array) -> Mask:
-        distinct = prompts.dictionary_encode()
-        asks = _matches(pc.ascii_lower(distinct.dictionary), _any_of((*self.script_requests, "```")))
-        return np.asarray(asks[distinct.indices.to_numpy()])
+    def _asks_for_latin(self, prompts: pa.Array, hold_latin: Mask) -> Mask:
+        """Which prompts hold a request; one in Latin letters is looked for only where there are any."""
+        latin = tuple(entry for entry in self.script_requests if entry.isascii() and entry.lower() != entry.upper())
+        others = tuple(entry for entry in self.script_requests if entry not in latin)
+        asks = _matches(prompts, _any_of((*others, "```")))
+        rows = np.flatnonzero(hold_latin & ~asks)
+        if rows.size and latin:
+            asks[rows] = _matches(pc.ascii_lower(prompts.take(pa.array(rows))), _any_of(latin))
+        return asks
 
 
 @cache
@@ -201,7 +206,7 @@ def _any_of(entries: tuple[str, ...]) -> str:
 
 
 def _matches(column: pa.Array, pattern: str) -> Mask:
-    return np.asarray(pc.match_substring_regex(column, pattern).to_numpy(zero_copy_only=False), np.bool_)
+    return np.array(pc.match_substring_regex(column, pattern).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _are_finished(texts: pa.Array, endings: str) -> Mask:
