@@ -52,6 +52,19 @@ if TYPE_CHECKING:
     from ktoformats.store.report import Report
 
 
+class WorkerCount(click.IntRange):
+    """A number of processes, or `auto`."""
+
+    name = "integer or auto"
+
+    def __init__(self) -> None:
+        super().__init__(1, 256)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """`auto` as it is, else a number in the range."""
+        return value if value == "auto" else super().convert(value, param, ctx)
+
+
 @click.command()
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @click.option(
@@ -85,7 +98,11 @@ if TYPE_CHECKING:
     type=click.Choice(["quarantine", "skip", "fail"]),
     help="Rejected records: write them out within a budget, only count them, or stop at the first.",
 )
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes that convert; with Ray, tasks at a time.")
+@click.option(
+    "--workers",
+    type=WorkerCount(),
+    help="Processes that convert, or auto: one for each processor; with Ray, tasks at a time.",
+)
 @click.option(
     "--engine",
     "engine_name",
@@ -108,7 +125,7 @@ def command(
     settings: tuple[str, ...],
     rejects: Path | None,
     on_error: str | None,
-    workers: int | None,
+    workers: int | str | None,
     engine_name: str,
     address: str | None,
     *,
@@ -163,7 +180,7 @@ def command(
     if engine_name == "ray":
         from ktoformats.cli.on_ray import on_ray
 
-        place = on_ray(target, address=address, workers=workers)
+        place = on_ray(target, address=address, workers=workers if isinstance(workers, int) else None)
     report, manifest = _run(
         pieces,
         target,

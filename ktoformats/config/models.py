@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -185,7 +185,13 @@ class BasePreferenceConfig(Section):
 
     # Building
     random_seed: int = Field(default=42, ge=0, lt=2**63)
-    preprocessing_num_workers: int = Field(default=1, ge=1, le=256, description="Processes that convert.")
+    preprocessing_num_workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
+        default=1,
+        description="Processes that convert; `auto`: one for each processor, if there is enough to do.",
+    )
+    worker_timeout: float = Field(
+        default=600, gt=0, description="Seconds after which a worker process that is silent over one block is ended."
+    )
     streaming: bool = Field(default=False, description="Build in bounded memory; the dataset is memory-mapped.")
     buffer_size: int = Field(
         default=10_000, ge=1, description="With streaming: samples held in memory while building."

@@ -87,7 +87,8 @@ def decide_all(
     read = set(taken)
     left = [number for number in numbers if number not in read] if len(read) < len(numbers) else []
     unjudged = Counter(middle_rank=made.unjudged) if made.unjudged else Counter[str]()
-    return Bulk(Samples(len(taken), columns, paired=made.paired), taken, left, unjudged, len(read))
+    pairs = [row ^ 1 for row in range(len(taken))] if made.paired else None
+    return Bulk(Samples(len(taken), columns, pairs), taken, left, unjudged, len(read))
 
 
 class _Made(NamedTuple):

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ktoformats.convert.policy import Candidate
-    from ktoformats.feedback import Fact
 
 FULL_WEIGHT: Final = 1.0
 _TYPES: Final = {field.name: field.type for field in SCHEMA}
@@ -43,10 +42,8 @@ class Samples(NamedTuple):
     rows: int
     columns: dict[str, Sequence[Any] | Same]
     """Columns of `SCHEMA`; one that is missing is empty throughout. Conversations are tuples like `Message`."""
-    facts: Sequence[Fact] = ()
-    """What each follows from, where that tells pairs apart."""
-    paired: bool = False
-    """Whether every two neighbours are the sides of a pair."""
+    pairs: Sequence[int] | None = None
+    """For each the row of the other side of its pair, as `identify` takes it."""
 
 
 def of_candidates(made: Sequence[Made]) -> Samples:
@@ -77,7 +74,44 @@ def of_candidates(made: Sequence[Made]) -> Samples:
         "rank": ranks,
         "flags": list(map(",".join, flags)),
     }
-    return Samples(len(made), columns, facts)
+    return Samples(len(made), columns, partners(facts))
+
+
+def in_order(parts: Sequence[Samples], records: Sequence[Sequence[int]]) -> Samples:
+    """Samples of one block, in the order of the records that they come from; those of one record keep theirs.
+
+    Args:
+        parts: At least one.
+        records: The record of each sample, for each part.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    order = np.argsort(np.concatenate([np.array(one, np.int64) for one in records]), kind="stable")
+    rows = order.tolist()
+    columns: dict[str, Sequence[Any] | Same] = {}
+    for name in {name: None for part in parts for name in part.columns}:
+        values = [part.columns[name] if name in part.columns else _EMPTY[name] for part in parts]
+        if all(isinstance(one, Same) and one == values[0] for one in values):
+            columns[name] = values[0]
+            continue
+        whole = list(chain.from_iterable(_listed(one, part.rows) for one, part in zip(values, parts, strict=True)))
+        columns[name] = [whole[row] for row in rows]
+    return Samples(len(rows), columns, _pairs_in_order(parts, order))
+
+
+def _pairs_in_order(parts: Sequence[Samples], order: np.ndarray) -> list[int] | None:
+    if all(part.pairs is None for part in parts):
+        return None
+    others, start = [], 0
+    for part in parts:
+        own = np.full(part.rows, -1) if part.pairs is None else np.array(part.pairs, np.int64)
+        others.append(np.where(own < 0, -1, own + start))
+        start += part.rows
+    place = np.empty(len(order) + 1, np.int64)
+    place[order] = np.arange(len(order))
+    place[-1] = -1  # nobody stays nobody
+    found: list[int] = place[np.concatenate(others)[order]].tolist()
+    return found
 
 
 def encode(samples: Samples, source: str | Sequence[str]) -> pa.RecordBatch:
@@ -102,9 +136,8 @@ def encode(samples: Samples, source: str | Sequence[str]) -> pa.RecordBatch:
     prompts, responses = ([text.encode() for text in given[name]] for name in ("prompt", "response"))
     columns["prompt"], columns["response"] = _from_utf8(prompts), _from_utf8(responses)
     columns["conversation"] = _conversations(turns)
-    pairs = [row ^ 1 for row in range(count)] if samples.paired else partners(samples.facts)
     columns["id"], columns["group"], columns["pair"] = identify(
-        prompts, responses, _listed(given["label"], count), extras, firsts, pairs=pairs
+        prompts, responses, _listed(given["label"], count), extras, firsts, pairs=samples.pairs
     )
     columns["source"] = pa.repeat(pa.scalar(source), count) if isinstance(source, str) else pa.array(source)
     columns["method"] = pa.repeat(pa.scalar(METHOD), count)
@@ -120,6 +153,7 @@ _PLAIN: Final = (
     *("fact", "field", "cell", "scale", "position", "rank", "flags"),
 )
 _EMPTY: Final = {name: Same(None if SCHEMA.field(name).nullable else "") for name in _PLAIN}
+_EMPTY["conversation"] = Same(())
 
 
 def _listed(values: Sequence[Any] | Same, count: int) -> Sequence[Any]:

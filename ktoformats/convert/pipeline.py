@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import traceback
 from contextlib import contextmanager
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,7 +19,7 @@ import orjson
 import pyarrow as pa
 
 from ktoformats.convert.bulk import decide_all as decide_bulk
-from ktoformats.convert.encode import encode, of_candidates
+from ktoformats.convert.encode import encode, in_order, of_candidates
 from ktoformats.convert.policy import Outcome, decide
 from ktoformats.convert.run import Run, enter_group, kept_of
 from ktoformats.convert.tokens import hold_template_tokens
@@ -233,7 +234,11 @@ class Pipeline:
 
     def _batches(self, run: Run) -> Iterator[pa.RecordBatch]:
         """The samples in source order."""
-        parts = [encode(bulk.samples, run.source) for bulk in run.bulks]
+        parts, records = [], []
+        if run.bulks:
+            records = [bulk.numbers for bulk in run.bulks]
+            parts.append(encode(in_order([bulk.samples for bulk in run.bulks], records), run.source))
+            records = [sorted(chain.from_iterable(records))]
         start, total = 0, len(run.made)
         while start < total:
             stop = min(start + BATCH_ROWS, total)
@@ -241,7 +246,7 @@ class Pipeline:
                 stop -= 1
             parts.append(encode(of_candidates(run.made[start:stop]), run.origins[start:stop] or run.source))
             start = stop
-        for part in _merged(parts, [bulk.numbers for bulk in run.bulks], run.numbers):
+        for part in _merged(parts, [*records, run.numbers]):
             for at in range(0, len(part), BATCH_ROWS):
                 yield self._scored(part.slice(at, BATCH_ROWS), run)
 
@@ -263,14 +268,11 @@ class Pipeline:
         return _with(batch, "utility_score", pa.array(scored(self.utility, batch, finite=True)))
 
 
-def _merged(
-    parts: list[pa.RecordBatch], bulk_numbers: list[list[int]], numbers: list[int]
-) -> Iterable[pa.RecordBatch]:
+def _merged(parts: list[pa.RecordBatch], records: list[list[int]]) -> Iterable[pa.RecordBatch]:
     """Batches in the order of the records that their samples come from; those of one record keep theirs."""
-    if not bulk_numbers or len(parts) == 1:
+    if len(parts) <= 1 or sum(map(bool, records)) == 1:
         return parts
-    records = np.concatenate([np.array(one, np.int64) for one in (*bulk_numbers, numbers)])
-    order = pa.array(np.argsort(records, kind="stable"))
+    order = pa.array(np.argsort(np.concatenate([np.array(one, np.int64) for one in records]), kind="stable"))
     merged: list[pa.RecordBatch] = pa.Table.from_batches(parts).take(order).combine_chunks().to_batches()
     return merged
 

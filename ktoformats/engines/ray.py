@@ -30,7 +30,7 @@ from ktoformats.store.mix import pieces_of
 from ktoformats.store.prepare import Stages, prepare
 from ktoformats.store.sink import open_samples
 from ktoformats.store.told import told_error
-from ktoformats.store.workers import greeting, read_greeting, unpack_converted
+from ktoformats.store.workers import can_be_told, greeting, unpack_converted, without_files
 
 if TYPE_CHECKING:
     import os
@@ -103,7 +103,7 @@ class Engine:
         orders = Orders(
             str(self._staging),
             ktoformats.__version__,
-            [greeting(_without_files(piece.config)) for piece in pieces],
+            [greeting(without_files(piece.config)) for piece in pieces],
             self._sources,
             [piece.assembly.plugins for piece in pieces],
         )
@@ -255,16 +255,10 @@ def _refuse(piece: Piece) -> None:
         why = "this format brings records together that may stand in different files"
     elif piece.config.oversample:
         why = "`oversample` repeats samples"
-    elif piece.assembly.pipeline.in_process or read_greeting(greeting(own := _without_files(piece.config))) != own:
+    elif piece.assembly.pipeline.in_process or not can_be_told(piece.config):
         why = "a plugin or method that was given as an object cannot be rebuilt from the configuration in a worker"
     if why:
         raise ConfigError(f"this cannot run on Ray: {why}; run it in process (--engine local)")
-
-
-def _without_files(config: KTODataConfig) -> KTODataConfig:
-    """What of a configuration a worker needs: files are named by units, and a path need not be text."""
-    unset = dict.fromkeys(("train_file", "validation_file", "test_file", "rejects_file"))
-    return config.model_copy(update=unset | {"sources": []})
 
 
 def to_ray_dataset(

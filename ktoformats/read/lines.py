@@ -159,9 +159,8 @@ class _Splitter:
         return (
             all(pieces)
             and not any(map(bytes.isspace, pieces))
-            and b"\r\n" not in data
-            and not data.endswith(b"\r")
-            and BOM not in data
+            and (b"\r" not in data or not (b"\r\n" in data or data.endswith(b"\r")))  # one byte is found at once
+            and (BOM[:1] not in data or BOM not in data)
             and max(map(len, pieces)) <= self.limit
         )
 

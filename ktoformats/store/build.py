@@ -11,7 +11,7 @@ import orjson
 from ktoformats.convert.ledger import FileAccount
 from ktoformats.errors import KTODataError, KtoFormatsError, KTOLabelError, RejectBudgetError, SourceError
 from ktoformats.store.gather import gathered
-from ktoformats.store.workers import convert_all
+from ktoformats.store.workers import Workers
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -86,10 +86,8 @@ def build(
         quarantine = stack.enter_context(_Quarantine(rejects_path)) if rejects_path else None
         stack.callback(_abandon_unless_finished, sink)
         if results is None:
-            results = (
-                (names, convert_all(stream, assembly.pipeline, config))
-                for names, stream in _streams(sources, assembly, joined)
-            )
+            workers = stack.enter_context(Workers(assembly.pipeline, config))
+            results = ((names, workers.convert(stream)) for names, stream in _streams(sources, assembly, joined))
         for names, stream in results:
             for name in names:
                 ledger.add(name, FileAccount())

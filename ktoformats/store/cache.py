@@ -34,7 +34,8 @@ REJECTS: Final = "rejects.jsonl"
 NEUTRAL_FIELDS: Final = frozenset(
     {
         *("train_file", "validation_file", "test_file", "rejects_file"),
-        *("preprocessing_num_workers", "streaming", "buffer_size", "lazy_loading", "max_samples_in_memory"),
+        *("preprocessing_num_workers", "worker_timeout"),
+        *("streaming", "buffer_size", "lazy_loading", "max_samples_in_memory"),
         *("on_error", "max_rejected", "max_rejected_share", "require_both_labels", "strict"),
         *("balance_labels", "label_imbalance_tolerance", "min_samples_per_label", "filters"),
         *("sources", "oversample", "conflict", "duplicates"),

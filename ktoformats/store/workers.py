@@ -10,10 +10,12 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from queue import SimpleQueue
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 import orjson
 import pyarrow as pa
@@ -39,69 +41,126 @@ if TYPE_CHECKING:
 _LENGTH: Final = struct.Struct(">Q")
 _LAST_WORDS_S: Final = 5.0
 """Seconds to wait for the exit status of a worker whose pipes broke."""
+_PIPE_BYTES: Final = 1 << 20
+_BEFORE_AUTO: Final = 32
+"""Blocks of a mebibyte that `auto` converts here first: what is smaller is done before a child would be ready."""
 
 
-def convert_all(
-    stream: Iterable[Block], pipeline: Pipeline, config: KTODataConfig
-) -> Iterator[tuple[Converted, int]]:
-    """Convert blocks, in this process or in `preprocessing_num_workers` children.
+class Workers:
+    """Converts the blocks of one source after the other, in this process or in `preprocessing_num_workers` children.
+
+    Children start with the first blocks that need them, serve all sources, and end with the context.
 
     Args:
-        stream: The blocks of one source.
-        pipeline: What converts; children assemble their own from `config`.
-        config: Says how many workers.
-
-    Yields:
-        What each block became and the byte it ends before, in the order of the blocks.
-
-    Raises:
-        KTODataError: A worker died; the message names file and lines.
+        pipeline: What converts here; children assemble their own from `config`.
+        config: Says how many, and how long one may take for a block.
     """
-    if config.preprocessing_num_workers == 1 or pipeline.in_process or read_greeting(greeting(config)) != config:
-        for block in stream:
-            yield pipeline.convert(block), _end(block)
-    else:
-        yield from _in_children(stream, config)
+
+    def __init__(self, pipeline: Pipeline, config: KTODataConfig) -> None:
+        self._pipeline = pipeline
+        self._config = config
+        wanted = config.preprocessing_num_workers
+        self._here = _BEFORE_AUTO if wanted == "auto" else 0
+        """Blocks still to be converted in this process."""
+        self._count = _processors() if wanted == "auto" else wanted
+        if pipeline.in_process or not can_be_told(config):
+            self._count = 1
+        self._children: list[_Child] = []
+        self._idle: SimpleQueue[_Child] = SimpleQueue()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def convert(self, stream: Iterable[Block]) -> Iterator[tuple[Converted, int]]:
+        """Convert the blocks of one source.
+
+        Yields:
+            What each block became and the byte it ends before, in the order of the blocks.
+
+        Raises:
+            KTODataError: A worker died, or gave no answer in time; the message names file and lines.
+        """
+        if self._count == 1:
+            for block in stream:
+                yield self._pipeline.convert(block), _end(block)
+            return
+        waiting: deque[tuple[Future[Converted], Block]] = deque()
+        try:
+            for block in stream:
+                if self._here or not _can_travel(block):
+                    self._here = max(self._here - 1, 0)
+                    while waiting:  # what came before it first
+                        future, done = waiting.popleft()
+                        yield future.result(), _end(done)
+                    yield self._pipeline.convert(block), _end(block)
+                    continue
+                waiting.append((self._submit(block), block))
+                if len(waiting) > 2 * self._count:
+                    future, done = waiting.popleft()
+                    yield future.result(), _end(done)
+            while waiting:
+                future, done = waiting.popleft()
+                yield future.result(), _end(done)
+        finally:
+            for future, _ in waiting:
+                future.cancel()
+
+    def _submit(self, block: Block) -> Future[Converted]:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._count)
+        if len(self._children) < self._count:  # a small source starts only as many as it has blocks
+            self._children.append(_Child(self._config))
+            self._idle.put(self._children[-1])
+        return self._pool.submit(self._work, block)
+
+    def _work(self, block: Block) -> Converted:
+        child = self._idle.get()
+        try:
+            return child.convert(block)
+        finally:
+            self._idle.put(child)
+
+    def __exit__(self, *_: object) -> None:
+        for child in self._children:
+            child.stop()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def without_files(config: KTODataConfig) -> KTODataConfig:
+    """What of a configuration a worker needs: it is handed what stands in the files, and a path need not be text."""
+    unset = dict.fromkeys(("train_file", "validation_file", "test_file", "rejects_file"))
+    return config.model_copy(update=unset | {"sources": []})
+
+
+def can_be_told(config: KTODataConfig) -> bool:
+    """Whether a worker that is told this configuration has the same one; an object of somebody's own gets lost."""
+    own = without_files(config)
+    return read_greeting(greeting(own)) == own
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Let a whole block into a pipe, so that neither side waits for the other in the middle of it."""
+    with suppress(ImportError, AttributeError, OSError):  # Linux can; elsewhere it only takes longer
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+def _can_travel(block: Block) -> bool:
+    """Whether its records are bytes; objects in memory are converted where they are."""
+    return not block.records or isinstance(block.records[0], bytes)
 
 
 def _end(block: Block) -> int:
     if not block.offsets or not isinstance(block.records[-1], bytes):
         return 0
     return block.offsets[-1] + len(block.records[-1])
-
-
-def _in_children(stream: Iterable[Block], config: KTODataConfig) -> Iterator[tuple[Converted, int]]:
-    count = config.preprocessing_num_workers
-    idle: SimpleQueue[_Child] = SimpleQueue()
-    children: list[_Child] = []
-    waiting: deque[tuple[Future[Converted], Block]] = deque()
-
-    def work(block: Block) -> Converted:
-        child = idle.get()
-        try:
-            return child.convert(block)
-        finally:
-            idle.put(child)
-
-    pool = ThreadPoolExecutor(count)
-    try:
-        for block in stream:
-            if len(children) < count:  # a small source starts only as many as it has blocks
-                children.append(_Child(config))
-                idle.put(children[-1])
-            waiting.append((pool.submit(work, block), block))
-            if len(waiting) > 2 * count:
-                future, done = waiting.popleft()
-                yield future.result(), _end(done)
-        while waiting:
-            future, done = waiting.popleft()
-            yield future.result(), _end(done)
-    finally:
-        for future, _ in waiting:
-            future.cancel()
-        for child in children:
-            child.stop()
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Child:
@@ -118,9 +177,26 @@ class _Child:
         if self._process.stdin is None or self._process.stdout is None:
             raise KTODataError("a worker process has no pipes")
         self._in, self._out = self._process.stdin, self._process.stdout
-        self._greeting: bytes | None = greeting(config)
+        for pipe in (self._in, self._out):
+            _widen(pipe)
+        self._greeting: bytes | None = greeting(without_files(config))
+        self._limit = config.worker_timeout
+        self._is_late = False
 
     def convert(self, block: Block) -> Converted:
+        watch = threading.Timer(self._limit, self._give_up)
+        watch.daemon = True
+        watch.start()
+        try:
+            return self._answer(block)
+        finally:
+            watch.cancel()
+
+    def _give_up(self) -> None:
+        self._is_late = True
+        self._process.kill()
+
+    def _answer(self, block: Block) -> Converted:
         try:
             if self._greeting is not None:
                 send(self._in, self._greeting)
@@ -137,8 +213,10 @@ class _Child:
             if isinstance(error, KtoFormatsError):
                 raise
             lines = f"{block.lines[0]}-{block.lines[-1]}" if block.lines else "?"
-            message = f"{block.source}:{lines}: the worker process died (exit status {self._status()})"
-            raise KTODataError(message) from error
+            why = f"the worker process died (exit status {self._status()})"
+            if self._is_late:
+                why = f"the worker process gave no answer for {self._limit:g} seconds (worker_timeout) and was ended"
+            raise KTODataError(f"{block.source}:{lines}: {why}") from error
 
     def _status(self) -> int | str:
         """Why the process ended, or that it has only closed its pipes."""
@@ -204,9 +282,10 @@ def pack_block(block: Block) -> bytes:
     }
     schema = pa.schema(
         [("line", pa.int64()), ("offset", pa.int64()), ("record", pa.large_binary())],
-        metadata={"block": orjson.dumps(meta)},
+        metadata={"block": orjson.dumps(meta, default=tuple)},  # places
     )
-    batch = pa.record_batch([pa.array(block.lines), pa.array(block.offsets), pa.array(block.records)], schema=schema)
+    columns = zip((block.lines, block.offsets, block.records), schema.types, strict=True)
+    batch = pa.record_batch([pa.array(values, kind) for values, kind in columns], schema=schema)
     return _stream([batch], schema)
 
 

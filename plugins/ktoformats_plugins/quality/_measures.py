@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("ktoformats")
 
-COMPILED_FROM: Final = 16_384
+COMPILED_FROM: Final = 8_192
 """Rows after which the compiled loop is worth being loaded, which takes about as long as half of them."""
 KINDS: Final = (
     Kind.LATIN, Kind.ARABIC, Kind.HIGH_LATIN, Kind.LEAD, Kind.TAH, Kind.REPLACEMENT,
