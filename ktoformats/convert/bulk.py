@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ktoformats.convert.labels import LabelReader
     from ktoformats.convert.policy import Policy
+    from ktoformats.plugin.kinds import Labels
 
 _PLAIN_CELLS: Final = (str, int, float, bool)
 _NO_TURNS: Final = ("", "", "", "")
@@ -127,8 +128,8 @@ def _dialogues(layout: DialogueLayout, records: list[Any], policy: Policy, label
     places, prompts, responses, turns = [], [], [], []
     for place, (record, code) in enumerate(zip(records, verdicts.codes, strict=True)):
         messages = record[layout.messages]
-        contents = [message["content"] for message in messages]
-        plain = code >= 0 and _alternate([message["role"] for message in messages]) and _are_filled(contents)
+        contents = [message.get("content") for message in messages]  # the shape is that of all of them together
+        plain = code >= 0 and _alternate([message.get("role") for message in messages]) and _are_filled(contents)
         if plain:
             places.append(place)
             responses.append(contents[-1])
@@ -212,7 +213,7 @@ def _ranked(layout: RankedLayout, records: list[Any], policy: Policy, labels: La
         "prompt": prompts,
         "response": responses,
         "label": labelled,
-        "field": Same(layout.ranks),
+        "field": Same(layout.field or layout.ranks),
         "cell": list(map(str, cells)),
         "rank": ranks,
         **_says(Ranked, labelled),
@@ -252,11 +253,11 @@ class _Verdicts:
                     known[cell] = self._read(cell, layout.scale, labels)
             self.codes = [known[cell] for cell in self._cells]
 
-    def _read(self, cell: Any, scale: str | Callable[[Any], str], labels: LabelReader) -> int:
+    def _read(self, cell: Any, scale: str | Labels | Callable[[Any], str], labels: LabelReader) -> int:
         if type(cell) is str and not cell.strip():
             return -1
         try:
-            verdict = labels.read(cell, self._field, scale if isinstance(scale, str) else scale(cell))
+            verdict = labels.read(cell, self._field, scale(cell) if callable(scale) else scale)
         except KTOLabelError:
             return -1
         if not verdict.label or verdict.flags:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ktoformats.plugin.kinds import Shape
+    from ktoformats.plugin.kinds import Labels, Shape
 
 
 class JudgedLayout(NamedTuple):
@@ -19,8 +19,8 @@ class JudgedLayout(NamedTuple):
     """The column of the answer, a text."""
     verdict: str
     """The column of the verdict. It is the fact's `field`."""
-    scale: str | Callable[[Any], str] = "specification"
-    """The label plugin that reads the verdict, or a function that tells it by the verdict."""
+    scale: str | Labels | Callable[[Any], str] = "specification"
+    """The label plugin that reads the verdict, or a function that names it by the verdict."""
 
     def fits(self, shape: Shape) -> bool:
         """Whether the columns hold what they must."""
@@ -33,7 +33,7 @@ class DialogueLayout(NamedTuple):
     messages: str
     """The column of the conversation: a list of objects that hold a role and a content and nothing else."""
     verdict: str
-    scale: str | Callable[[Any], str] = "specification"
+    scale: str | Labels | Callable[[Any], str] = "specification"
 
     def fits(self, shape: Shape) -> bool:
         """Whether the columns hold what they must."""
@@ -61,8 +61,10 @@ class RankedLayout(NamedTuple):
     responses: str
     """The column of the answers, a list of texts."""
     ranks: str
-    """The column of their ranks, a list of numbers. It is the fact's `field`."""
+    """The column of their ranks, a list of numbers."""
     best: str = "low"
+    field: str = ""
+    """The fact's field, where it is not called as the column of the ranks."""
 
     def fits(self, shape: Shape) -> bool:
         """Whether the columns hold what they must."""

@@ -53,7 +53,10 @@ def turns(content: st.SearchStrategy[Any]) -> st.SearchStrategy[list[dict[str, A
     )
     return roles.flatmap(
         lambda names: st.tuples(*[content] * len(names)).map(
-            lambda texts: [{"role": role, "content": text} for role, text in zip(names, texts, strict=True)]
+            lambda texts: [
+                {"role": role} if text == "absent" else {"role": role, "content": text}
+                for role, text in zip(names, texts, strict=True)
+            ]
         )
     )
 
@@ -65,7 +68,9 @@ RECORDS = {
     "ranking": st.fixed_dictionaries(
         {"prompt": SHORT, "responses": st.lists(TEXTS, min_size=2, max_size=4), "rankings": RANKS}
     ),
-    "conversation": st.fixed_dictionaries({"messages": turns(st.one_of(TEXTS, st.none())), "label": CELL}),
+    "conversation": st.fixed_dictionaries(
+        {"messages": turns(st.one_of(TEXTS, st.none(), st.just("absent"))), "label": CELL}
+    ),
     "arabic-rating": st.fixed_dictionaries({"prompt": SHORT, "response": TEXTS, "تقييم": CELL}),
     "others": st.sampled_from([{}, [], 3, {"prompt": "p"}, {"prompt": ["x"], "response": "a", "label": 1}]),
 }
@@ -223,3 +228,49 @@ def test_a_claim_is_asked_once_for_each_shape() -> None:
     made.detector = Detector([NamedFormat("own", Counting()), NamedFormat("other", _Wrong())], made.columns)
     made.convert(block_of([orjson.dumps({key: 1}) for key in "xxxyyyxy"]))
     assert asked == ["x", "y"]
+
+
+MAPPINGS: dict[str, dict[str, Any]] = {
+    "binary": {
+        "prompt": "prompt",
+        "candidates": {"answer": "response"},
+        "verdict": {"label": "label", "scale": "specification"},
+    },
+    "values": {
+        "prompt": "prompt",
+        "candidates": {"answer": "response"},
+        "verdict": {"label": "label", "good": ["good", 1, True], "bad": ["bad", 0]},
+    },
+    "pairwise": {
+        "prompt": "prompt",
+        "candidates": {"one": "chosen", "two": "rejected"},
+        "verdict": {"good": "one", "bad": "two"},
+    },
+    "ranking": {
+        "prompt": "prompt",
+        "candidates": {"each": "responses", "text": "."},
+        "verdict": {"rank": "$.rankings[#]", "best": "low"},
+    },
+    "conversation": {
+        "candidates": {"answer": {"conversation": "messages"}},
+        "verdict": {"label": "label", "scale": "specification"},
+    },
+}
+
+
+@pytest.mark.parametrize("name", MAPPINGS)
+@pytest.mark.parametrize(
+    "policy", [{}, {"same_text": "keep"}, {"empty": "error"}, {"unknown_value": "skip"}], ids=str
+)
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_mappings_are_read_by_column_and_one_by_one_alike(
+    name: str, policy: dict[str, Any], data: st.DataObject
+) -> None:
+    kind = "binary" if name == "values" else name
+    lines = [orjson.dumps(record) for record in data.draw(st.lists(RECORDS[kind], min_size=1, max_size=20))]
+    made = pipeline(formats=[{"mapping": {**MAPPINGS[name], "policy": policy}}])
+    made.together = sys.maxsize
+    expected = told(made.convert(block_of(lines)))
+    made.together = 1
+    assert told(made.convert(block_of(lines))) == expected

@@ -54,7 +54,7 @@ class ArabicRating(Format):
         """A text, its answer and the rating, and nothing else that counts."""
         columns = shape.columns
         response = next(filter(shape.holds, columns.answers), columns.response)
-        if not is_bare(shape) or not shape.are_texts(columns.prompt, response):
+        if columns.arabic_rating not in shape or not is_bare(shape) or not shape.are_texts(columns.prompt, response):
             return None
         return JudgedLayout(columns.prompt, response, columns.arabic_rating, self._scale_of)
 

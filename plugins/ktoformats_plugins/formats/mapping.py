@@ -16,6 +16,7 @@ from ktoformats import (
     Chat,
     Claim,
     ContextReader,
+    DialogueLayout,
     Each,
     EachTurn,
     Fact,
@@ -24,12 +25,15 @@ from ktoformats import (
     Gather,
     Group,
     JoinRows,
+    JudgedLayout,
     Label,
     Marks,
+    PairLayout,
     PathText,
     Plugin,
     Prompt,
     Rank,
+    RankedLayout,
     Rating,
     RecordError,
     Row,
@@ -57,6 +61,8 @@ from ktoformats import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from ktoformats import Layout
 
 
 class Mapping(Format):
@@ -234,6 +240,48 @@ class Mapping(Format):
             return Claim(0, f"no column {', '.join(map(repr, missing)) or 'that a path names'}")
         return claim_of(*self._columns, *(column for column in self._verdict_columns if column in shape))
 
+    def layout(self, shape: Shape) -> Layout | None:
+        """Texts in columns of their own, texts in a list with ranks beside it, or plain messages."""
+        made = self._plain_layout if self._is_bare else None
+        fits = made is not None and made.fits(shape) and all(map(shape.holds, self._verdict_columns))
+        return made if fits else None
+
+    @cached_property
+    def _is_bare(self) -> bool:
+        """Whether nothing is declared that a record would have to be looked at for."""
+        chosen = (self.where, self.parse_json, self.records, self.tree, self.system, self.history, self.tools)
+        others = self.marks or self._gathers or self.policy.settles
+        return not any(chosen) and not others and self.chat == Chat()
+
+    @cached_property
+    def _plain_layout(self) -> Layout | None:
+        prompt = _column(self.prompt.path) if self.prompt else ""
+        verdict, given = self.verdict, self.candidates
+        if isinstance(given, Each) and isinstance(verdict, Rank) and prompt:
+            return self._ranked_layout(prompt, given, verdict)
+        if not isinstance(given, dict) or any(len(forms) > 1 for forms in given.values()):
+            return None
+        forms = {name: form for name, [form] in given.items()}
+        texts = {name: "" if form.many or form.strip_end else _column(form.text) for name, form in forms.items()}
+        if isinstance(verdict, Fixed) and prompt and not verdict.scores:
+            sides = texts.get(verdict.good or "", ""), texts.get(verdict.bad or "", "")
+            return PairLayout(prompt, *sides) if all(sides) and len(texts) == len(sides) else None
+        if not isinstance(verdict, Label) or len(forms) > 1 or isinstance(verdict.label, tuple):
+            return None
+        [form], [text], [said] = forms.values(), texts.values(), verdict.paths()
+        if prompt and text and _column(said):
+            return JudgedLayout(prompt, text, said, verdict.labels)
+        whole = "" if form.turn or form.judged != "last" else _column(form.conversation)
+        return DialogueLayout(whole, said, verdict.labels) if whole and _column(said) and not self.prompt else None
+
+    def _ranked_layout(self, prompt: str, given: Each, verdict: Rank) -> RankedLayout | None:
+        """The items of a list and the list of their ranks, `$.ranks[#]`."""
+        ranks = verdict.field.removeprefix("$.").removesuffix("[#]")
+        plain = verdict.field == f"$.{ranks}[#]" and _column(ranks) and _column(given.each) and given.text == "."
+        if not plain or verdict.pick or self.policy.min_gap is not None or self.policy.tie != "drop":
+            return None
+        return RankedLayout(prompt, given.each, ranks, verdict.best or "low", verdict.field)
+
     @cached_property
     def _verdict_columns(self) -> tuple[str, ...]:
         """The record's columns that the verdict stands in."""
@@ -365,6 +413,12 @@ class Mapping(Format):
                 except orjson.JSONDecodeError as error:
                     raise RecordError("invalid_json", f"the text is no JSON ({error.msg})", field=text) from error
         return record
+
+
+def _column(text: str | None) -> str:
+    """The column that a path is, if it is nothing but a name; else empty."""
+    path = read_path(text) if text else None
+    return path.column if path and path.is_plain and len(path.steps) == 1 and path.column == text else ""
 
 
 @hookimpl
