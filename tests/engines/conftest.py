@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -174,8 +175,8 @@ def on_ray(local_ray: None, on_any_ray: Converts) -> Converts:
 
 
 @pytest.fixture(scope="session")
-def harsh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A site with a quality plugin that fails; on the path before Ray starts, as workers take it from there."""
+def harsh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with a quality plugin that fails."""
     site = tmp_path_factory.mktemp("site")
     info = site / "harsh-1.0.dist-info"
     info.mkdir()
@@ -184,16 +185,22 @@ def harsh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (info / "entry_points.txt").write_text(f"[ktoformats.quality]\n{points}")
     for name, body in SCORERS.items():
         (site / f"{name}_scorer.py").write_text(PLUGIN.format(cls=name.capitalize(), body=body))
-    sys.path.insert(0, str(site))
-    yield site
-    sys.path.remove(str(site))
+    return site
+
+
+@pytest.fixture(autouse=True)
+def on_the_path(harsh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests, and no others, find the plugins of that site."""
+    monkeypatch.syspath_prepend(harsh)
 
 
 @pytest.fixture(scope="session")
 def local_ray(harsh: Path) -> Iterator[None]:
-    """A Ray with two workers."""
-    del harsh
-    with running(cpus=2):
+    """A Ray with two workers, which take the path of the process that starts it."""
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(harsh)
+            stack.enter_context(running(cpus=2))
         yield
 
 

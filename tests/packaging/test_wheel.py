@@ -60,7 +60,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: zipfile.Path) -> None
     packed = set(wheel.root.namelist())
     for package in (CORE, PLUGINS):
         for path in package.rglob("*"):
-            if path.is_file() and path.suffix != ".pyc":
+            if path.is_file() and "__pycache__" not in path.parts:
                 assert path.relative_to(package.parent).as_posix() in packed
 
 

@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator
 import ktoformats
 from ktoformats import (
-    Claim, Context, Dropped, Exporter, Filter, Format, Gather, Judged, KTOLabelError, Labels, Message, Pair, Quality,
+    Claim, Context, Dropped, Exporter, Filter, Format, Gather, Judged, JudgedLayout, KTOLabelError, Labels, Message, Pair, Quality,
     Ranked, Rated, Reading, RecordError, Response, Scale, Unjudged, Utility, claim_of, hookimpl, or_error, scale_of,
 )
 """

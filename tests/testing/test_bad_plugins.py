@@ -522,6 +522,31 @@ class Mine(Format):
             '"\\n".join(row.text("answer").splitlines())',
         )
     },
+    # layout
+    "its layout reads the columns the wrong way round": Planted(
+        "layout",
+        "format",
+        FORMAT
+        + FACTS
+        + """
+    def layout(self, shape):
+        if not shape.are_texts("question", "answer"):
+            return None
+        return JudgedLayout("answer", "question", "vote")
+""",
+        "return None from `layout` for shapes whose records it does not describe",
+    ),
+    "its layout promises a column that is not there": Planted(
+        "layout",
+        "format",
+        FORMAT
+        + FACTS
+        + """
+    def layout(self, shape):
+        return JudgedLayout("question", "answer", "vote")
+""",
+        "return None for such a shape",
+    ),
     # pure
     "it pops the vote": Planted(
         "pure",
