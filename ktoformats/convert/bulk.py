@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ktoformats.convert.encode import Same, Samples, cell_text
 from ktoformats.convert.policy import picks_of, preference_type_of
 from ktoformats.convert.run import kept_of
-from ktoformats.errors import KTOLabelError
 from ktoformats.feedback import BAD, GOOD, Fact, Judged, Pair, Ranked
 from ktoformats.plugin.blank import BLANK_STARTS
 from ktoformats.plugin.layout import DialogueLayout, JudgedLayout, Layout, PairLayout, RankedLayout
@@ -41,7 +40,6 @@ class Bulk(NamedTuple):
     left: list[int]
     """Records that must be looked at one by one."""
     unjudged: Counter[str]
-
     used: int
     """How many records gave samples."""
 
@@ -258,7 +256,7 @@ class _Verdicts:
             return -1
         try:
             verdict = labels.read(cell, self._field, scale(cell) if callable(scale) else scale)
-        except KTOLabelError:
+        except Exception:  # noqa: BLE001 - the ordinary road meets it again, and tells whose it is
             return -1
         if not verdict.label or verdict.flags:
             return -1

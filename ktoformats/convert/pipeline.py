@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import traceback
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, takewhile
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -247,8 +247,11 @@ class Pipeline:
             parts.append(encode(of_candidates(run.made[start:stop]), run.origins[start:stop] or run.source))
             start = stop
         for part in _merged(parts, [*records, run.numbers]):
-            for at in range(0, len(part), BATCH_ROWS):
-                yield self._scored(part.slice(at, BATCH_ROWS), run)
+            at = 0
+            while at < len(part):
+                rows = _rows_of_whole_pairs(part.column("pair"), at)
+                yield self._scored(part.slice(at, rows), run)
+                at += rows
 
     def _scored(self, batch: pa.RecordBatch, run: Run) -> pa.RecordBatch:
         tokens = hold_template_tokens(batch.column("prompt")) | hold_template_tokens(batch.column("response"))
@@ -305,6 +308,18 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def _rows_of_whole_pairs(pairs: pa.Array, at: int) -> int:
+    """How many rows from here on are a batch that tears no pair apart."""
+    rows = min(BATCH_ROWS, len(pairs) - at)
+    if at + rows == len(pairs):
+        return rows
+    names = pairs.slice(at, rows + 1).to_pylist()
+    if not names[-1] or names[-2] != names[-1]:
+        return rows
+    run = sum(1 for _ in takewhile(lambda name: name == names[-1], reversed(names[:-1])))
+    return rows - run % 2  # repeats of one pair have one name
 
 
 def _are_one_pair(one: Made, other: Made) -> bool:

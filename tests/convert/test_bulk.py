@@ -274,3 +274,15 @@ def test_mappings_are_read_by_column_and_one_by_one_alike(
     expected = told(made.convert(block_of(lines)))
     made.together = 1
     assert told(made.convert(block_of(lines))) == expected
+
+
+def test_a_scale_that_fails_is_told_as_the_formats_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(cell: Any) -> str:
+        raise ZeroDivisionError(cell)
+
+    monkeypatch.setattr(_Wrong, "said", JudgedLayout("prompt", "response", "label", failing))
+    [batch] = with_format(_Wrong()).convert(block_of([RECORD])).batches
+    assert batch.column("label").to_pylist() == ["good"]  # as its `facts` say
+    monkeypatch.setattr(_Wrong, "said", JudgedLayout("prompt", "response", "label", "nobody"))
+    [batch] = with_format(_Wrong()).convert(block_of([RECORD])).batches
+    assert batch.column("label").to_pylist() == ["good"]

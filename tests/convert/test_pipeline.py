@@ -42,15 +42,29 @@ def single(prompt: str, response: str, label: str = "good") -> dict[str, str]:
     return {"prompt": prompt, "response": response, "label": label}
 
 
-def test_the_edge_of_a_batch_changes_no_pair() -> None:
+def test_no_pair_is_torn_apart_by_the_edge_of_a_batch() -> None:
     rows = [single("q", "a"), *map(pair, range(2 * BATCH_ROWS))]
     batches = converted(rows).batches
     assert len(batches) > 2
-    assert all(len(batch) <= BATCH_ROWS for batch in batches)
-    first, *names = [name for batch in batches for name in batch.column("pair").to_pylist()]
-    assert first == ""
-    assert names[0::2] == names[1::2]
-    assert set(Counter(names).values()) == {2}
+    for batch in batches:
+        assert len(batch) <= BATCH_ROWS
+        names = Counter(batch.column("pair").to_pylist())
+        names.pop("", None)
+        assert names
+        assert set(names.values()) == {2}
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_repeats_of_one_pair_are_not_torn_apart_either(before: int) -> None:
+    batches = converted([single("q", "a")] * before + [pair(0)] * BATCH_ROWS).batches
+    assert [len(batch) for batch in batches] == [BATCH_ROWS - before, BATCH_ROWS] + [2 * before] * (before > 0)
+    for batch in batches:
+        goods = [
+            label
+            for label, name in zip(*(batch.column(one).to_pylist() for one in ("label", "pair")), strict=True)
+            if name
+        ]
+        assert goods == ["good", "bad"] * (len(goods) // 2)
 
 
 def test_a_pair_has_one_name_of_its_own_wherever_it_stands() -> None:
