@@ -121,11 +121,13 @@ def publish(shards: Path, target: Path, manifest: Mapping[str, Any]) -> None:
             target.rename(old)
         try:
             shards.rename(target)
+            write_manifest(side_file(target, MANIFEST_SUFFIX), manifest)
         except OSError:
+            if not shards.exists():
+                target.rename(shards)
             if old.exists():
                 old.rename(target)
             raise
-        write_manifest(side_file(target, MANIFEST_SUFFIX), manifest)
     except OSError as error:
         message = f"cannot be written ({error.strerror or error}); nothing was published"
         raise SourceError("not_writable", str(target), message) from error
