@@ -123,7 +123,7 @@ def publish(shards: Path, target: Path, manifest: Mapping[str, Any]) -> None:
             shards.rename(target)
             write_manifest(side_file(target, MANIFEST_SUFFIX), manifest)
         except OSError:
-            if not shards.exists():
+            if target.exists():  # the shards are there, and their manifest is not
                 target.rename(shards)
             if old.exists():
                 old.rename(target)
