@@ -90,6 +90,8 @@ _HOMES = {
     "ktoformats.config.models": ("KTOConfig", "KTODataConfig", "KTOSpecificConfig"),
     "ktoformats.loader": ("KTODataLoader", "PreferenceDataLoader"),
     "ktoformats.store.report": ("Report", "loss_weights"),
+    "ktoformats.train.sampler": ("ElasticBatchSampler",),
+    "ktoformats.train.stream": ("KTOStream",),
     "ktoformats.train.rows": ("needs_messages", "to_samples", "to_trl_rows"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -450,6 +452,12 @@ if TYPE_CHECKING:
     )
     from ktoformats.train.rows import (
         to_trl_rows as to_trl_rows,
+    )
+    from ktoformats.train.sampler import (
+        ElasticBatchSampler as ElasticBatchSampler,
+    )
+    from ktoformats.train.stream import (
+        KTOStream as KTOStream,
     )
 
 if not TYPE_CHECKING:

@@ -179,11 +179,37 @@ SCHEMA: Final = pa.schema(
         pa.field("position", pa.float64()),
         pa.field("rank", pa.float64()),
         pa.field("pair", pa.string(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
         pa.field("flags", pa.string(), nullable=False),
     ]
 )
-"""One sample, one row. `kept` and `cell` are JSON text, so that a free shape never changes the schema;
+"""One sample, one row. `kept` and `cell` are JSON text, so that a free shape never changes the schema; `origin` is
+the `group` of the first sample made from the same record, or from the records that were gathered with it;
 `flags` is a comma-separated list such as `reversed,quality_undefined`."""
+
+NUMBERS: Final = pa.schema(
+    [
+        pa.field("key", pa.uint64(), nullable=False),
+        pa.field("group", pa.uint64(), nullable=False),
+        pa.field("origin", pa.uint64(), nullable=False),
+        pa.field("pair", pa.uint64(), nullable=False),
+        pa.field("good", pa.uint8(), nullable=False),
+        pa.field("fact", pa.uint8(), nullable=False),
+        pa.field("has_cell", pa.uint8(), nullable=False),
+        pa.field("has_tool_calls", pa.uint8(), nullable=False),
+        pa.field("response_quality", pa.float64(), nullable=False),
+        pa.field("utility_score", pa.float64(), nullable=False),
+        pa.field("prompt_length", pa.int32(), nullable=False),
+        pa.field("response_length", pa.int32(), nullable=False),
+        pa.field("prompt_text_length", pa.int32(), nullable=False),
+        pa.field("response_text_length", pa.int32(), nullable=False),
+        pa.field("line", pa.int64(), nullable=False),
+    ]
+)
+"""What is kept of every sample as a number, for filters that ask for it (`Filter.numbers`) and all else that chooses:
+the first 16 digits of `id` (as `key`), `group`, `origin` and `pair` (0 for none); 1 for a good label; the kind of
+fact; 1 for a cell and for tool calls that are there; lengths in characters, and those of the texts without the white
+space around them."""
 
 SAMPLE_KEYS: Final = tuple(SCHEMA.names[: SCHEMA.get_field_index("fact")])
 """The keys of a dataset's samples, the specification's among them; what follows explains the label."""

@@ -12,9 +12,9 @@ from ktoformats.errors import ConfigError
 from ktoformats.overrides import Overrides, SpecificationMethods
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.rows import blocks_of_records
-from ktoformats.store.cache import default_folder
+from ktoformats.store.cache import Cache, default_folder
 from ktoformats.store.mix import Piece, pieces_of
-from ktoformats.store.prepare import Cache, prepare
+from ktoformats.store.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,11 +22,19 @@ if TYPE_CHECKING:
 
     from ktoformats.store.build import Progress
     from ktoformats.store.report import Report
+    from ktoformats.store.vault import Verify
     from ktoformats.store.view import View
     from ktoformats.train.dataset import KTODataset
+    from ktoformats.train.stream import KTOStream
 
 _ASSEMBLIES = 16
 _RECORDS = "<records>"
+
+
+def _checked(verify: Verify) -> Verify:
+    if verify not in ("always", "first", "never"):
+        raise ConfigError(f"cache_verify must be always, first or never, got {verify!r}")
+    return verify
 
 
 class PreferenceDataLoader:
@@ -38,6 +46,8 @@ class PreferenceDataLoader:
         enable_cache: Keep what was built, and open it the next time.
         cache_dir: Where; None takes the user's cache folder.
         cache_compression: Compress cached samples (zstd).
+        cache_verify: When cached files are compared with their digests: `always`, `never`, or `first`: at the first
+            open and whenever a file was touched since.
         registry: The installed plugins; None asks the running interpreter's metadata.
         progress: Called after every block with (source, records, bytes read).
     """
@@ -50,6 +60,7 @@ class PreferenceDataLoader:
         *,
         cache_dir: str | PathLike[str] | None = None,
         cache_compression: bool = False,
+        cache_verify: Verify = "first",
         registry: Registry | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -63,9 +74,8 @@ class PreferenceDataLoader:
         self.registry = registry or Registry()
         self._own_registry = registry is not None
         self.reports: dict[str, Report] = {}
-        self._cache = (
-            Cache(Path(cache_dir) if cache_dir else default_folder(), cache_compression) if enable_cache else None
-        )
+        folder = Path(cache_dir) if cache_dir else default_folder()
+        self._cache = Cache(folder, cache_compression, verify=_checked(cache_verify)) if enable_cache else None
         self._progress = progress
         self._assembled: dict[str, Assembly] = {}
         self._last = ""
@@ -117,6 +127,43 @@ class PreferenceDataLoader:
             As `load_dataset`.
         """
         return self._make_dataset(self._load_view(split, rows))
+
+    def stream(
+        self,
+        split: str = "train",
+        *,
+        shuffle: bool = True,
+        seed: int | None = None,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+    ) -> KTOStream:
+        """The samples of one split, converted as they are read.
+
+        Args:
+            split: As in `load_dataset`.
+            shuffle: Shuffle the order of files, and windows of `buffer_size` samples.
+            seed: Of the shuffle; None takes `random_seed`.
+            num_replicas: The number of ranks; None asks torch.distributed, and is 1 where that is not initialised.
+            rank: Which of them this is; None as above, 0.
+
+        Returns:
+            An iterable dataset of the same samples; `ktoformats.KTOStream` says what it cannot do.
+
+        Raises:
+            ConfigError: The split has no file, an option is wrong, or this loader cannot be rebuilt in a worker: it
+                overrides methods, or has a registry of its own.
+            PluginError: A configured plugin cannot be used.
+            SourceError: A file is not there, or cannot be read.
+        """
+        from ktoformats.train.stream import KTOStream
+
+        own = sorted(Overrides.of(self).names) or (["registry"] if self._own_registry else [])
+        if own:
+            raise ConfigError(
+                f"a stream is converted in the workers of a DataLoader, which cannot have this loader's own "
+                f"{', '.join(own)}; use load_dataset"
+            )
+        return KTOStream(self.config, split, shuffle=shuffle, seed=seed, num_replicas=num_replicas, rank=rank)
 
     def _load_view(self, split: str, records: Iterable[Any] | None = None) -> View:
         config = self.config

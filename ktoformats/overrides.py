@@ -50,8 +50,9 @@ from ktoformats.read.named import find_sources
 from ktoformats.read.parse import parse
 from ktoformats.read.rows import blocks_of_rows
 from ktoformats.store import view as views
+from ktoformats.store.choose import Stages
 from ktoformats.store.mix import pieces_of
-from ktoformats.store.prepare import Cache, Stages
+from ktoformats.store.samples import Samples
 from ktoformats.train.rows import to_samples
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from ktoformats.feedback import Fact
     from ktoformats.plugin.registry import Registry
     from ktoformats.plugin.row import Row
+    from ktoformats.store.cache import Cache
     from ktoformats.store.view import View
 
 Sample = dict[str, Any]
@@ -271,7 +273,7 @@ class SpecificationMethods:
         if not data:
             return []
         view = views.balance(
-            views.whole(pa.Table.from_batches([_batch(data)])),
+            views.whole(Samples.of_table(pa.Table.from_batches([_batch(data)]))),
             tolerance=self.config.label_imbalance_tolerance,
             seed=self.config.random_seed,
         )
@@ -281,7 +283,7 @@ class SpecificationMethods:
         """A torch dataset of samples."""
         from ktoformats.train.dataset import KTODataset
 
-        return KTODataset(views.whole(pa.Table.from_batches([_batch(data)])))
+        return KTODataset(views.whole(Samples.of_table(pa.Table.from_batches([_batch(data)]))))
 
     def _processed(self, sample: Sample, name: str) -> Sample | list[Sample]:
         """What one format makes of a record; a list when it makes several samples."""
@@ -318,8 +320,9 @@ class SpecificationMethods:
         return bool(samples) and not any(self._dropped_by(one, "length") for one in samples)
 
     def _dropped_by(self, sample: Sample, name: str) -> bool:
-        filters = [one.filter for one in self._assembly().filters if one.name == name]
-        return any(drop.mask[0] for one in filters for drop in one.drops(_batch([sample])))
+        filters = [one for one in self._assembly().filters if one.name == name]
+        reasons, _ = views.filter_reasons(pa.Table.from_batches([_batch([sample])]), filters)
+        return bool(reasons.any())
 
 
 def _specification_part(registry: Registry, name: str) -> Callable[[str], float]:
@@ -509,7 +512,7 @@ def _format_methods(which: int) -> list[str]:
 
 def _keep(loader: Any, method: str, view: View) -> View:
     """Ask a list-level override which samples stay."""
-    samples = list(to_samples(view.table.take(pa.array(view.chosen))))
+    samples = list(to_samples(view.samples.take(view.chosen)))
     for sample, row in zip(samples, view.chosen.tolist(), strict=True):
         sample["id"] = f"{sample['id']}-{row}"
     originals = {

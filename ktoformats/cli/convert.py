@@ -29,9 +29,10 @@ from ktoformats.convert.assemble import assemble
 from ktoformats.errors import ConfigError, KTODataError, KtoFormatsError, KTOLabelError, SourceError
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.named import find_sources
-from ktoformats.store.cache import default_folder
+from ktoformats.store.cache import Cache, default_folder
+from ktoformats.store.choose import Stages
 from ktoformats.store.mix import Piece, pieces_of
-from ktoformats.store.prepare import Cache, Stages, joined_files, prepare
+from ktoformats.store.prepare import joined_files, prepare
 from ktoformats.train.export import (
     FAILED_SUFFIX,
     MANIFEST_SUFFIX,

@@ -141,6 +141,14 @@ class BasePreferenceConfig(Section):
         default=False, description="Reach the weights of sources by repeating samples instead of leaving some out."
     )
 
+    # Splits of one file
+    validation_fraction: float | None = Field(
+        default=None, gt=0, lt=1, description="This share of train_file is the validation split, see below."
+    )
+    test_fraction: float | None = Field(
+        default=None, gt=0, lt=1, description="This share of train_file is the test split, see below."
+    )
+
     # Columns
     prompt_column: str = Field(default="prompt", description="Text, or a list of messages.")
     system_column: str = Field(default="system", description="Text of the system message.")
@@ -240,6 +248,22 @@ class BasePreferenceConfig(Section):
     def _well_formed(cls, choice: PluginChoice) -> PluginChoice:
         split_choice(choice)
         return choice
+
+    @model_validator(mode="after")
+    def _splits_once(self) -> Self:
+        for split in ("validation", "test"):
+            named = getattr(self, f"{split}_file") or any(one.split == split for one in self.sources)
+            if named and getattr(self, f"{split}_fraction") is not None:
+                raise ValueError(f"{split}_fraction takes a share of train_file, but {split} has files of its own")
+        if sum(self.fractions().values()) > 1 + 1e-9 or self.fractions().get("train", 1) <= 0:
+            raise ValueError("validation_fraction and test_fraction leave nothing to train on")
+        return self
+
+    def fractions(self) -> dict[str, float]:
+        """The share of train_file of every split that is taken from it; empty where none is."""
+        others = {name: getattr(self, f"{name}_fraction") for name in ("validation", "test")}
+        taken = {name: share for name, share in others.items() if share is not None}
+        return {"train": 1 - sum(taken.values()), **taken} if taken else {}
 
     def columns(self) -> Columns:
         """The column names, as plugins see them."""

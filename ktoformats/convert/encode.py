@@ -122,7 +122,7 @@ def encode(samples: Samples, source: str | Sequence[str]) -> pa.RecordBatch:
         source: The file they came from, or that of each.
 
     Returns:
-        Every column of `SCHEMA`; the two scores are 0.
+        Every column of `SCHEMA`; the two scores are 0, and every sample is its own origin.
     """
     count, given = samples.rows, samples.columns
     plain = {name: given.get(name, _EMPTY[name]) for name in _PLAIN}
@@ -139,6 +139,7 @@ def encode(samples: Samples, source: str | Sequence[str]) -> pa.RecordBatch:
     columns["id"], columns["group"], columns["pair"] = identify(
         prompts, responses, _listed(given["label"], count), extras, firsts, pairs=samples.pairs
     )
+    columns["origin"] = columns["group"]
     columns["source"] = pa.repeat(pa.scalar(source), count) if isinstance(source, str) else pa.array(source)
     columns["method"] = pa.repeat(pa.scalar(METHOD), count)
     columns["weight"] = pa.repeat(pa.scalar(FULL_WEIGHT), count)

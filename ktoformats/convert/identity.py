@@ -1,6 +1,6 @@
 """Who a sample is: digests of its content, for a whole batch at once.
 
-Origin is provenance and not identity: the same content read from another file or line has the same id.
+Provenance is not identity: the same content read from another file or line has the same id.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ktoformats.feedback import GOOD, Pair
+from ktoformats.feedback import GOOD, SCHEMA, Pair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +78,39 @@ def identify(
     named = {text: sha256(text).digest() for text in set(opening)}
     groups = _digits_of(_bytes_of([named[text] for text in opening])[:, : GROUP_DIGITS // 2])
     return Identities(_texts_of(ids), _texts_of(groups), _pairs_of(ids, pairs))
+
+
+def with_origins(batches: list[pa.RecordBatch], records: NDArray[np.int64]) -> list[pa.RecordBatch]:
+    """Connect the samples of each record: the origin of a sample is the group of the first that its record gave.
+
+    Args:
+        batches: All samples of a block in the order of their records, each its own origin.
+        records: For each sample its record, or its group of records; ascending.
+
+    Returns:
+        The same batches, but where the samples of one record are of several groups.
+    """
+    later = np.flatnonzero(records[1:] == records[:-1]) + 1
+    if not later.size:
+        return batches
+    groups = np.concatenate([_names_of(batch.column("group")) for batch in batches])
+    if (groups[later] == groups[later - 1]).all():
+        return batches
+    firsts = np.arange(len(groups))
+    firsts[later] = 0
+    origins = _texts_of(groups[np.maximum.accumulate(firsts)].view(np.uint8).reshape(-1, GROUP_DIGITS))
+    place, made, start = SCHEMA.get_field_index("origin"), [], 0
+    for batch in batches:
+        made.append(batch.set_column(place, SCHEMA.field(place), origins.slice(start, len(batch))))
+        start += len(batch)
+    return made
+
+
+def _names_of(groups: pa.Array) -> NDArray[np.bytes_]:
+    """The groups as NumPy's texts of one length."""
+    _, _, characters = groups.buffers()
+    start = groups.offset
+    return np.frombuffer(characters, f"S{GROUP_DIGITS}")[start : start + len(groups)]
 
 
 def _bytes_of(digests: list[bytes]) -> NDArray[np.uint8]:

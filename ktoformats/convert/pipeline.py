@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from ktoformats.convert.bulk import decide_all as decide_bulk
 from ktoformats.convert.encode import encode, in_order, of_candidates
+from ktoformats.convert.identity import with_origins
 from ktoformats.convert.policy import Outcome, decide
 from ktoformats.convert.run import Run, enter_group, kept_of
 from ktoformats.convert.tokens import hold_template_tokens
@@ -34,7 +35,9 @@ from ktoformats.plugin.row import Row
 from ktoformats.read.parse import Alike, parse_all, sort_by_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from ktoformats.convert.detect import Detector, NamedFormat
     from ktoformats.convert.encode import Made
@@ -143,7 +146,7 @@ class Pipeline:
             else:
                 outcome, format_name, kept = result
                 self._enter(run, outcome, format_name, kept, line, offset, raw)
-                run.numbers += [number] * (len(run.made) - len(run.numbers))
+                run.number(number)
 
     def _decide_together(
         self, reader: NamedFormat, records: list[Any], alike: Alike, block: Block, run: Run
@@ -174,10 +177,11 @@ class Pipeline:
 
     def _decide_groups(self, block: Block, run: Run) -> None:
         reader = self.detector.formats[0]  # what gathers is the only format
-        for raw, places in zip(block.records, block.groups or [], strict=True):
+        for number, (raw, places) in enumerate(zip(block.records, block.groups or [], strict=True)):
             rows = orjson.loads(raw)  # each was parsed, and found sound, before it was gathered
             result = self._decided(reader, rows) if rows else None
             enter_group(run, result, rows, places, self.columns.kept)
+            run.number(number)
 
     def _reader(self, record: Any, key: Any, block: Block, number: int) -> NamedFormat | RecordError:
         """The format of a record, or the error that costs it."""
@@ -244,9 +248,12 @@ class Pipeline:
             stop = min(start + BATCH_ROWS, total)
             if stop < total and _are_one_pair(run.made[stop - 1], run.made[stop]):
                 stop -= 1
-            parts.append(encode(of_candidates(run.made[start:stop]), run.origins[start:stop] or run.source))
+            parts.append(encode(of_candidates(run.made[start:stop]), run.sources[start:stop] or run.source))
             start = stop
-        for part in _merged(parts, [*records, run.numbers]):
+        numbers = np.concatenate([np.array(one, np.int64) for one in (*records, run.numbers)])
+        if records and run.numbers:
+            parts = _merged(parts, numbers)
+        for part in with_origins(parts, np.sort(numbers)):
             at = 0
             while at < len(part):
                 rows = _rows_of_whole_pairs(part.column("pair"), at)
@@ -271,11 +278,9 @@ class Pipeline:
         return _with(batch, "utility_score", pa.array(scored(self.utility, batch, finite=True)))
 
 
-def _merged(parts: list[pa.RecordBatch], records: list[list[int]]) -> Iterable[pa.RecordBatch]:
+def _merged(parts: list[pa.RecordBatch], records: NDArray[np.int64]) -> list[pa.RecordBatch]:
     """Batches in the order of the records that their samples come from; those of one record keep theirs."""
-    if len(parts) <= 1 or sum(map(bool, records)) == 1:
-        return parts
-    order = pa.array(np.argsort(np.concatenate([np.array(one, np.int64) for one in records]), kind="stable"))
+    order = pa.array(np.argsort(records, kind="stable"))
     merged: list[pa.RecordBatch] = pa.Table.from_batches(parts).take(order).combine_chunks().to_batches()
     return merged
 

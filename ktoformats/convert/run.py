@@ -28,7 +28,7 @@ Decided = "tuple[Outcome, str, str] | RecordError"
 class Run:
     """What one block accumulates."""
 
-    __slots__ = ("account", "accounts", "bulks", "made", "numbers", "origins", "rejects", "source")
+    __slots__ = ("account", "accounts", "bulks", "made", "numbers", "rejects", "source", "sources")
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -37,12 +37,16 @@ class Run:
         self.made: list[Made] = []
         """Samples of records that were decided one by one."""
         self.numbers: list[int] = []
-        """The record of each of these."""
-        self.origins: list[str] = []
+        """The record of each of these, or the group of records."""
+        self.sources: list[str] = []
         """The file of each sample, where a block holds records of several."""
         self.rejects: list[Reject] = []
         self.account = FileAccount()
         self.accounts = {source: self.account}
+
+    def number(self, record: int) -> None:
+        """Note which record, or group of records, the samples come from that were entered since the last one."""
+        self.numbers += [record] * (len(self.made) - len(self.numbers))
 
     def account_of(self, source: str) -> FileAccount:
         """The account of one of the files that the block's records come from."""
@@ -117,7 +121,7 @@ def _enter_outcome(
     for one in outcome.candidates:
         own = places[one.row][0]
         run.made.append((one, format_name, own.line, kept_of(rows[one.row], kept)))
-        run.origins.append(own.source)
+        run.sources.append(own.source)
         run.account_of(own.source).samples += 1
     used = {one.row for one in outcome.candidates} | set(outcome.repeated)
     lost: dict[int, RecordError] = {}

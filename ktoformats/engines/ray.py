@@ -26,9 +26,10 @@ from ktoformats.errors import ConfigError, KTODataError, SourceError
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.ranges import divides
 from ktoformats.store import view as views
+from ktoformats.store.choose import Stages
 from ktoformats.store.mix import pieces_of
-from ktoformats.store.prepare import Stages, prepare
-from ktoformats.store.sink import open_samples
+from ktoformats.store.part import open_samples
+from ktoformats.store.prepare import prepare
 from ktoformats.store.told import told_error
 from ktoformats.store.workers import can_be_told, greeting, unpack_converted, without_files
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ktoformats.read.named import Source
     from ktoformats.store.build import Results
     from ktoformats.store.mix import Piece
+    from ktoformats.store.numbers import Array
     from ktoformats.store.report import Report
     from ktoformats.store.view import View
 
@@ -72,7 +74,7 @@ class Engine:
         """What every task left: its file, its piece, its samples."""
         self._taken = 0
         """How many samples of the last one were handed out."""
-        self._reasons: list[views.Array] = []
+        self._reasons: list[Array] = []
         self._names: list[tuple[str, str]] = [("", "")]
         self._sources: list[SourceConfig | None] = []
         self._open: list[Generator[Any, None, None]] = []
@@ -133,7 +135,7 @@ class Engine:
                 begin = end - len(table)
                 own = rows[slice(*np.searchsorted(rows, [begin, end]))] - begin
                 parts.append({"path": path, "piece": piece, "rows": own.tobytes()})
-            row = {"number": number, "parts": parts, "occurrence": view.occurrence[rows].tobytes()}
+            row = {"number": number, "parts": parts, "occurrence": view.occurrence.of(rows).tobytes()}
             tables.append(pa.Table.from_pylist([row]))
         return self._stage(tables, on_shard, work=work, sources=self._sources)
 

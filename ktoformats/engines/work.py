@@ -20,12 +20,15 @@ from ktoformats.convert.assemble import Assembly, assemble
 from ktoformats.convert.ledger import Ledger
 from ktoformats.convert.pipeline import Converted
 from ktoformats.errors import ConfigError, KTODataError, PluginError, PluginLoadError, SourceError
+from ktoformats.feedback import SCHEMA
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.named import Source
 from ktoformats.read.ranges import lines_in, range_blocks
 from ktoformats.store import view as views
-from ktoformats.store.mix import tagged
-from ktoformats.store.sink import Sink, open_samples
+from ktoformats.store.mix import tags_of
+from ktoformats.store.part import DATA_FILE, open_samples
+from ktoformats.store.samples import tagged, take
+from ktoformats.store.sink import Sink
 from ktoformats.store.told import tell_error
 from ktoformats.store.workers import pack_converted, read_greeting
 
@@ -111,11 +114,13 @@ def convert(batch: pa.Table, *, orders: Orders) -> pa.Table:
             rows.append(_convert_unit(unit, orders, sink, folder / _AT))
             if rows[-1]["error"]:
                 break
-        table = sink.finish()
-        path, reasons = str(sink.path), np.zeros(len(table), np.int32)
+        part = sink.finish()
+        path, reasons = str(folder / DATA_FILE), np.zeros(part.rows, np.uint8)
         filters = _assembly(orders.greetings[0]).filters
         if filters and not rows[-1]["error"]:
-            reasons, names = views.filter_reasons(tagged(table, orders.sources[units[0].piece]), filters)
+            tags = tags_of(orders.sources[units[0].piece])
+            table = pa.Table.from_batches([tagged(one, tags) for one in part.batches()], SCHEMA)
+            reasons, names = views.filter_reasons(table, filters)
         (folder / _AT).unlink(missing_ok=True)
     except Exception as error:  # noqa: BLE001 - the driver raises it
         rows = rows or [{"head": _NO_HEAD, "rows": 0, "error": None}]
@@ -207,9 +212,10 @@ class Shard:
             table = open_samples(Path(part["path"]))
             rows = np.frombuffer(part["rows"], np.int64)
             for start in range(0, len(rows), _ROWS_AT_ONCE):
-                taken = views.take(table, rows[start : start + _ROWS_AT_ONCE])
+                taken = take(table, rows[start : start + _ROWS_AT_ONCE])
                 taken = views.renamed(taken, self._occurrence[done : done + len(taken)])
-                yield from tagged(taken, self._sources[part["piece"]]).combine_chunks().to_batches()
+                tags = tags_of(self._sources[part["piece"]])
+                yield from (tagged(one, tags) for one in taken.combine_chunks().to_batches())
                 done += len(taken)
 
 

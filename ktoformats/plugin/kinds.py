@@ -281,14 +281,21 @@ class Dropped(NamedTuple):
 
 
 class Filter(Plugin):
-    """Drops samples, each with a reason."""
+    """Drops samples, each with a reason.
+
+    A filter that names in `numbers` what it looks at is given that and nothing else, from a small file beside the
+    samples: another bound over millions of them is applied in a moment.
+    """
+
+    numbers: ClassVar[frozenset[str] | None] = None
+    """Names of `ktoformats.feedback.NUMBERS`, such as `response_quality` or `prompt_length`; None for the samples."""
 
     @abstractmethod
     def drops(self, batch: pa.RecordBatch) -> Iterable[Dropped]:
         """Say which rows to drop.
 
         Args:
-            batch: Rows of `ktoformats.SCHEMA`, quality and utility filled in.
+            batch: Rows of `ktoformats.SCHEMA`, quality and utility filled in; or the columns that `numbers` names.
 
         Returns:
             Masks of bool, shape (rows,); a row counts under the first reason that drops it.

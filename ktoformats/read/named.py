@@ -21,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 from ktoformats.errors import SourceError
 from ktoformats.read.inflate import bare_suffix
 from ktoformats.read.lines import blocks
-from ktoformats.read.sources import Stamp, digest, resolve, unchanged, unreadable
+from ktoformats.read.sources import Stamp, digest, resolve, stamp_of, unchanged, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -64,6 +64,23 @@ class Source:
         """The SHA-256 of the file's bytes."""
         with unchanged(self.path, self.name) as self._digested:
             return digest(self.path, self.name)
+
+    def stamp(self) -> Stamp:
+        """The state that the file is in."""
+        return stamp_of(self.path, self.name)
+
+    def pin(self, stamp: Stamp) -> None:
+        """Say in which state the digest was taken, where it is known already: in another nothing is read."""
+        self._digested = stamp
+
+    def check(self) -> None:
+        """Make sure that the file still is what its digest was taken of.
+
+        Raises:
+            SourceError: It has changed.
+        """
+        with unchanged(self.path, self.name, since=self._digested):
+            pass
 
 
 Named = str | os.PathLike[str] | Source

@@ -21,8 +21,9 @@ from ktoformats.read.sniff import refuse_foreign, refuse_nested
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-Stamp = tuple[int, int, int, int]
-"""What tells one state of a file from another: device, inode, size, time of the last change in nanoseconds."""
+Stamp = tuple[int, int, int, int, int]
+"""What tells one state of a file from another: device, inode, size, and in nanoseconds the times when its content
+was last changed, which anybody can set, and its inode, which nobody can."""
 
 MIB: Final = 1 << 20
 _RAW_BYTES: Final = 1 << 16
@@ -248,8 +249,17 @@ def _read(file: IO[bytes], size: int, name: str) -> bytes:
         raise unreadable(error, name) from error
 
 
+def stamp_of(path: Path, name: str) -> Stamp:
+    """The state that a file is in.
+
+    Raises:
+        SourceError: As `resolve` does.
+    """
+    return _stamp(_stat_regular(path, name))
+
+
 def _stamp(info: os.stat_result) -> Stamp:
-    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
 def _changed(name: str) -> SourceError:

@@ -15,10 +15,8 @@ from ktoformats.store.workers import Workers
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
-
-    import pyarrow as pa
 
     from ktoformats.config.models import KTODataConfig
     from ktoformats.convert.assemble import Assembly
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from ktoformats.plugin.registry import Registry
     from ktoformats.read.blocks import Block
     from ktoformats.read.named import Source
+    from ktoformats.store.part import Part
     from ktoformats.store.report import Report
     from ktoformats.store.sink import Sink
 
@@ -45,65 +44,148 @@ class Progress(Protocol):
         """So many more records of this file are done, up to this byte (0 where it is not known)."""
 
 
+class Clerk:
+    """Enters what becomes of every line, as it is told, and stops the build where it must.
+
+    Args:
+        report: Hears of all, also when the build stops.
+        config: Budget, and what happens on errors.
+        registry: Whose plugins hear `ktoformats_record_rejected`.
+        quarantine: Where rejected records are written.
+        progress: Called after every block.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        config: KTODataConfig,
+        *,
+        registry: Registry | None = None,
+        quarantine: Quarantine | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._report = report
+        self._config = config
+        self._registry = registry
+        self._quarantine = quarantine
+        self._progress = progress
+
+    def open(self, names: Iterable[str]) -> None:
+        """Begin an account for some sources."""
+        for name in names:
+            self._report.ledger.add(name, FileAccount())
+
+    def enter(self, converted: Converted, end: int) -> None:
+        """Enter what a block became.
+
+        Args:
+            converted: It.
+            end: The byte it ends before.
+
+        Raises:
+            KTODataError: `on_error: fail` and a record was rejected.
+            KTOLabelError: The same, because its verdict could not be read.
+        """
+        for source, account in converted.accounts.items():
+            self._report.ledger.add(source, account)
+            if self._progress is not None:
+                self._progress(source, account.lines, end)
+        for reject in converted.rejects:
+            if self._registry is not None:
+                self._registry.tell(
+                    "ktoformats_record_rejected",
+                    source=reject.source,
+                    line=reject.line,
+                    reason=reject.reason,
+                    field=reject.field,
+                    message=reject.message,
+                )
+            self._reject(reject)
+
+    def recall(self, accounts: dict[str, FileAccount], rejects: Callable[[], Iterable[Reject]]) -> None:
+        """Enter what was built before.
+
+        Args:
+            accounts: What became of it.
+            rejects: Gives the rejected records; asked only where somebody wants to know them.
+
+        Raises:
+            KTODataError, KTOLabelError: As `enter`.
+        """
+        for source, account in accounts.items():
+            self._report.ledger.add(source, account)
+        if any(account.rejected for account in accounts.values()) and self._wants_rejects:
+            for reject in rejects():
+                self._reject(reject)
+                if not self._wants_rejects:
+                    break
+
+    def close(self, names: Iterable[str]) -> None:
+        """Judge some sources at their end.
+
+        Raises:
+            RejectBudgetError: One lost more records than the budget allows.
+        """
+        for name in names:
+            check_budget(name, self._report.ledger.files[name], self._config)
+
+    @property
+    def _wants_rejects(self) -> bool:
+        remembered = len(self._report.rejects) < REJECTS_REMEMBERED
+        return remembered or self._quarantine is not None or self._config.on_error == "fail"
+
+    def _reject(self, reject: Reject) -> None:
+        if len(self._report.rejects) < REJECTS_REMEMBERED:
+            self._report.rejects.append(reject)
+        if self._quarantine is not None:
+            self._quarantine.write(reject)
+        if self._config.on_error == "fail":
+            raise rejected_error(reject)
+
+
 def build(
     sources: NamedBlocks,
     assembly: Assembly,
     config: KTODataConfig,
     sink: Sink,
-    report: Report,
+    clerk: Clerk,
     *,
     joined: NamedBlocks = (),
     results: Results | None = None,
-    registry: Registry | None = None,
-    rejects_path: Path | None = None,
-    progress: Progress | None = None,
-) -> pa.Table:
+) -> Part:
     """Convert sources into a sink.
 
     Args:
         sources: Names and their blocks, in order.
         assembly: The pipeline.
-        config: Budget, workers, what happens on errors.
+        config: How many workers.
         sink: Where samples go.
-        report: Is told what became of every line, also when the build stops.
+        clerk: Is told what became of every line.
         joined: The file that the format joins to the sources, if it does.
         results: What an engine makes of the sources; None converts them here.
-        registry: Whose plugins hear `ktoformats_record_rejected`.
-        rejects_path: Where quarantined records are written, one JSON object a line.
-        progress: Called after every block.
 
     Returns:
         All samples, in source order.
 
     Raises:
-        KTODataError: `on_error: fail` and a record was rejected.
-        KTOLabelError: The same, because its verdict could not be read.
-        RejectBudgetError: A file lost more records than the budget allows.
+        KTODataError, KTOLabelError, RejectBudgetError: As the clerk.
         SourceError: A file cannot be read to its end.
     """
-    ledger = report.ledger
     with ExitStack() as stack:
-        quarantine = stack.enter_context(_Quarantine(rejects_path)) if rejects_path else None
-        stack.callback(_abandon_unless_finished, sink)
+        stack.callback(abandon_unless_finished, sink)
         if results is None:
             workers = stack.enter_context(Workers(assembly.pipeline, config))
-            results = ((names, workers.convert(stream)) for names, stream in _streams(sources, assembly, joined))
+            results = ((names, workers.convert(stream)) for names, stream in streams(sources, assembly, joined))
         for names, stream in results:
-            for name in names:
-                ledger.add(name, FileAccount())
+            clerk.open(names)
             for converted, end in stream:
-                for source, account in converted.accounts.items():
-                    ledger.add(source, account)
-                    if progress is not None:
-                        progress(source, account.lines, end)
-                _handle_rejects(converted, config, report.rejects, quarantine, registry)
+                clerk.enter(converted, end)
                 sink.write(converted.batches)
-            for name in names:
-                check_budget(name, ledger.files[name], config)
+            clerk.close(names)
         return sink.finish()
 
 
-def _streams(
+def streams(
     sources: NamedBlocks, assembly: Assembly, joined: NamedBlocks
 ) -> Iterator[tuple[list[str], Iterable[Block]]]:
     """The names of some sources with their blocks: one by one, or all together where records belong together."""
@@ -116,7 +198,8 @@ def _streams(
     yield [name for name, _ in (*own, *others)], stream
 
 
-def _abandon_unless_finished(sink: Sink) -> None:
+def abandon_unless_finished(sink: Sink) -> None:
+    """Have what was written go, unless all of it was."""
     if not sink.finished:
         sink.abandon()
 
@@ -168,31 +251,6 @@ def most_frequent(counts: Counter[str]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
-def _handle_rejects(
-    converted: Converted,
-    config: KTODataConfig,
-    remembered: list[Reject],
-    quarantine: _Quarantine | None,
-    registry: Registry | None,
-) -> None:
-    for reject in converted.rejects:
-        if len(remembered) < REJECTS_REMEMBERED:
-            remembered.append(reject)
-        if quarantine is not None:
-            quarantine.write(reject)
-        if registry is not None:
-            registry.tell(
-                "ktoformats_record_rejected",
-                source=reject.source,
-                line=reject.line,
-                reason=reject.reason,
-                field=reject.field,
-                message=reject.message,
-            )
-        if config.on_error == "fail":
-            raise rejected_error(reject)
-
-
 def rejected_error(reject: Reject) -> KTODataError | KTOLabelError:
     """The error of one rejected record: a label error when its verdict was the trouble."""
     text = f"{reject.place()}: {reject.message} [{reject.reason}]"
@@ -201,7 +259,7 @@ def rejected_error(reject: Reject) -> KTODataError | KTOLabelError:
     return KTODataError(text)
 
 
-class _Quarantine:
+class Quarantine:
     """Writes rejected records beside their final place and publishes them by rename."""
 
     def __init__(self, path: Path) -> None:
@@ -217,17 +275,15 @@ class _Quarantine:
         return self
 
     def write(self, reject: Reject) -> None:
+        """Take one over."""
         self._stream.write(orjson.dumps(reject._asdict(), option=orjson.OPT_APPEND_NEWLINE))
-
-    def publish(self) -> None:
-        self._stream.close()
-        self._part.replace(self._path)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # a build that stopped over its data still shows what it rejected: that is what mends the file
         try:
             if kind is None or issubclass(kind, KtoFormatsError):
-                self.publish()
+                self._stream.close()
+                self._part.replace(self._path)
         finally:
             with suppress(OSError):  # on a full disk closing tries to write once more
                 self._stream.close()

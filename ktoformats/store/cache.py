@@ -1,49 +1,30 @@
-"""A cache of built samples: content-addressed folders, verified before they are used, never pickled.
-
-An entry is a folder named by its key: `samples.arrow`, `rejects.jsonl` and `manifest.json` with the size and
-SHA-256 of both. It is built in a private folder beside its place and published by rename; what fails its
-check is moved aside and built again.
-"""
+"""What is kept between runs: the shards of sources, and views of them."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import sys
-import tempfile
-import time
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import orjson
+import numpy as np
 import platformdirs
 
-from ktoformats.errors import SourceError
-from ktoformats.store.sink import DATA_FILE
+import ktoformats
+from ktoformats.store.digests import Digests
+from ktoformats.store.shards import Shards
+from ktoformats.store.vault import DIGESTS, VIEWS, Vault, digest_of
+from ktoformats.store.view import Occurrences, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from ktoformats.config.models import KTODataConfig
+    from ktoformats.convert.assemble import Assembly
+    from ktoformats.store.numbers import Array
+    from ktoformats.store.report import Report
+    from ktoformats.store.samples import Samples
+    from ktoformats.store.vault import Entry, Verify
 
-FORMAT: Final = 1
-_ABANDONED_S: Final = 24 * 3600.0
-MANIFEST: Final = "manifest.json"
-REJECTS: Final = "rejects.jsonl"
-
-NEUTRAL_FIELDS: Final = frozenset(
-    {
-        *("train_file", "validation_file", "test_file", "rejects_file"),
-        *("preprocessing_num_workers", "worker_timeout"),
-        *("streaming", "buffer_size", "lazy_loading", "max_samples_in_memory"),
-        *("on_error", "max_rejected", "max_rejected_share", "require_both_labels", "strict"),
-        *("balance_labels", "label_imbalance_tolerance", "min_samples_per_label", "filters"),
-        *("sources", "oversample", "conflict", "duplicates"),
-        *("min_prompt_length", "max_prompt_length", "min_response_length", "max_response_length"),
-        *("min_response_quality", "min_utility_threshold", "max_utility_threshold", "filter_low_utility"),
-    }
-)
-"""Fields that do not change what is built: they choose among the samples, or say how to build."""
+WORTH_KEEPING: Final = 4096
+"""Among fewer samples choosing again costs less than a look at the disk."""
+_ROWS, _REASONS, _REPEATS, _AGAIN = "rows.npy", "reasons.npy", "repeats.npy", "again.npy"
 
 
 def default_folder() -> Path:
@@ -51,135 +32,80 @@ def default_folder() -> Path:
     return Path(platformdirs.user_cache_dir("ktoformats"))
 
 
-def cache_key(parts: dict[str, Any]) -> str:
-    """SHA-256 of canonical JSON, as 64 hexadecimal digits."""
-    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()
+class Cache(NamedTuple):
+    """Where and how to keep what is built."""
+
+    folder: Path
+    compression: bool = False
+    salt: str = ""
+    """What else decides the samples, such as the sources of overriding methods."""
+    verify: Verify = "first"
 
 
-def code_digest(modules: Iterable[str]) -> str:
-    """SHA-256 over the Python files of the packages of these modules."""
-    digest = hashlib.sha256()
-    for name in sorted({_package_of(module) for module in modules}):
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if file is None:
-            digest.update(os.urandom(16))  # code that cannot be read is never the same as before
-            continue
-        path = Path(file)
-        files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-        for one in files:
-            digest.update(f"{name}/{one.name}\0".encode() + one.read_bytes())
-    return digest.hexdigest()
-
-
-def _package_of(module: str) -> str:
-    """The outermost package around a module that has a file of its own: a namespace package has none."""
-    parts = module.split(".")
-    packages = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
-    return next((name for name in packages if getattr(sys.modules.get(name), "__file__", None)), module)
-
-
-class Entry:
-    """One place in the cache.
+class Kept:
+    """The cache, open.
 
     Args:
-        folder: The cache.
-        key: The entry's key.
+        cache: Where and how.
     """
 
-    def __init__(self, folder: Path, key: str) -> None:
-        self._root = folder
-        self._key = key
-        self.path = folder / key
+    def __init__(self, cache: Cache) -> None:
+        self.vault = Vault(cache.folder, cache.verify)
+        self.digests = Digests(cache.folder / DIGESTS)
+        self._cache = cache
 
-    def read(self) -> dict[str, Any] | None:
-        """The manifest of a sound entry; a damaged one is moved aside and counts as absent."""
-        if not self.path.is_dir():
+    def shards(self, config: KTODataConfig, assembly: Assembly) -> Shards:
+        """The shards of what is read in one way."""
+        compression, salt = self._cache.compression, self._cache.salt
+        return Shards(self.vault, self.digests, config, assembly, compression=compression, salt=salt)
+
+    def key(self, **parts: Any) -> str:
+        """The key of a view: all that decides it."""
+        return digest_of({"version": ktoformats.__version__, "salt": self._cache.salt, **parts})
+
+    def open_view(self, key: str | None, samples: Samples, report: Report) -> View | None:
+        """A view that is kept; the report is told what it was told when the view was made."""
+        entry = self.vault.open(VIEWS, key) if key is not None else None
+        if entry is None or entry.facts["rows"] != len(samples):
             return None
-        manifest = _sound_manifest(self.path)
-        if manifest is None:
-            self._set_aside()
-        return manifest
+        report.restore(entry.facts["report"])
+        chosen, reasons, repeats = (_mapped(entry, name) for name in (_ROWS, _REASONS, _REPEATS))
+        names = tuple((stage, reason) for stage, reason in entry.facts["names"])
+        occurrence = Occurrences(repeats[0], repeats[1].astype(np.int32))
+        return View(samples, reasons, names, _chosen=chosen, _occurrence=occurrence)
 
-    def start(self) -> Path:
-        """A private folder to build in.
+    def save_view(self, key: str | None, view: View, report: Report) -> None:
+        """Keep a view, if that is worth it and nobody has kept it meanwhile."""
+        rows = len(view.samples)
+        if key is None or rows < WORTH_KEEPING or report.copied:
+            return
+        repeats = np.array([view.occurrence.rows, view.occurrence.numbers], np.int64)
+        arrays = {_ROWS: view.chosen, _REASONS: view.reasons, _REPEATS: repeats}
+        self._save(key, arrays, {"rows": rows, "names": view.names, "report": report.state()})
 
-        Raises:
-            SourceError: The cache folder cannot be written, or belongs to someone else.
+    def know_again(self, keys: list[str], samples: Samples) -> None:
+        """Have the samples know which answers stand there more than once: it takes a sort of all to find out.
+
+        Args:
+            keys: Those of their shards.
+            samples: All.
         """
-        try:
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            owner = self._root.stat().st_uid
-            if owner not in (os.geteuid(), 0):
-                raise SourceError("cache_not_own", str(self._root), "the cache folder belongs to another user")
-            self._sweep()
-            return Path(tempfile.mkdtemp(prefix=".building-", dir=self._root))
-        except OSError as error:
-            if isinstance(error, SourceError):
-                raise
-            message = f"the cache folder cannot be written ({error.strerror}); set cache_dir or enable_cache=False"
-            raise SourceError("cache_not_writable", str(self._root), message) from error
-
-    def _sweep(self) -> None:
-        """Remove what builds that were killed left behind: folders in which nothing was written for a day."""
-        for folder in self._root.glob(".building-*"):
-            with suppress(OSError):  # another process may sweep, too
-                newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-                if time.time() - newest > _ABANDONED_S:
-                    shutil.rmtree(folder, ignore_errors=True)
-
-    def publish(self, built: Path, report: dict[str, Any]) -> None:
-        """Seal a finished build and move it to its place; another process may have been first."""
-        files = {}
-        for name in (DATA_FILE, REJECTS):
-            path = built / name
-            if path.exists():
-                files[name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-                path.chmod(0o444)
-                _sync(path)
-        manifest = {"format": FORMAT, "key": self._key, "files": files, "report": report}
-        (built / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
-        (built / MANIFEST).chmod(0o444)
-        _sync(built / MANIFEST)
-        _sync(built)
-        try:
-            built.rename(self.path)
-        except OSError:
-            shutil.rmtree(built, ignore_errors=True)  # the same content stands there already
+        if len(samples) < WORTH_KEEPING:
+            return
+        key = digest_of({"again": keys})
+        entry = self.vault.open(VIEWS, key)
+        if entry is None:
+            self._save(key, {_AGAIN: samples.again}, {"rows": len(samples)})
         else:
-            _sync(self._root)
+            samples.know_again(_mapped(entry, _AGAIN))
 
-    def _set_aside(self) -> None:
-        aside = Path(tempfile.mkdtemp(prefix=".damaged-", dir=self._root))
-        try:
-            self.path.rename(aside / self._key)
-        except OSError:
-            shutil.rmtree(self.path, ignore_errors=True)
-
-
-def _sound_manifest(path: Path) -> dict[str, Any] | None:
-    try:
-        manifest: dict[str, Any] = orjson.loads((path / MANIFEST).read_bytes())
-        if manifest["format"] != FORMAT or manifest["key"] != path.name or DATA_FILE not in manifest["files"]:
-            return None
-        for name, expected in manifest["files"].items():
-            if name not in (DATA_FILE, REJECTS):
-                return None
-            file = path / name
-            if file.stat().st_size != expected["bytes"] or _sha256(file) != expected["sha256"]:
-                return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return manifest
+    def _save(self, key: str, arrays: dict[str, Array], facts: dict[str, Any]) -> None:
+        with self.vault.folder(key) as folder:
+            for name, array in arrays.items():
+                np.save(folder / name, array, allow_pickle=False)
+            self.vault.publish(folder, VIEWS, key, facts)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _mapped(entry: Entry, name: str) -> Array:
+    array: Array = np.load(entry.path / name, mmap_mode="r", allow_pickle=False)
+    return array

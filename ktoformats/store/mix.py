@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from ktoformats.errors import ConfigError
 from ktoformats.feedback import BAD, GOOD
@@ -18,8 +15,10 @@ if TYPE_CHECKING:
 
     from ktoformats.config.models import KTODataConfig, SourceConfig
     from ktoformats.convert.assemble import Assembly
+    from ktoformats.store.numbers import Array
     from ktoformats.store.report import Report
-    from ktoformats.store.view import Array, View
+    from ktoformats.store.samples import Tags
+    from ktoformats.store.view import View
 
 STAGE: Final = "mixing"
 
@@ -48,10 +47,11 @@ def pieces_of(split: str, config: KTODataConfig, make: Callable[[KTODataConfig],
     """
     if split not in ("train", "validation", "test"):
         raise ConfigError(f"split must be train, validation or test, got {split!r}")
-    files = getattr(config, f"{split}_file")
+    taken_from = "train" if split in config.fractions() else split
+    files = getattr(config, f"{taken_from}_file")
     pieces = [Piece(files, config, make(config))] if files else []
     for source in config.sources:
-        if source.split == split:
+        if source.split == taken_from:
             own = config.for_source(source)
             pieces.append(Piece(source.path, own, make(own), source))
     if not pieces:
@@ -59,19 +59,10 @@ def pieces_of(split: str, config: KTODataConfig, make: Callable[[KTODataConfig],
     return pieces
 
 
-def tagged(table: pa.Table, source: SourceConfig | None) -> pa.Table:
-    """The samples with their source's tags and licence among what they carry."""
-    added = {"tags": source.tags, "licence": source.licence} if source else {}
-    added = {key: value for key, value in added.items() if value}
-    if not added:
-        return table
-    kept = table.column("kept")
-    empty, comma, brace, inner = (
-        pa.scalar(text, kept.type) for text in ("", ",", "{", orjson.dumps(added).decode()[1:])
-    )
-    opened = pc.binary_join_element_wise(pc.utf8_slice_codeunits(kept, 0, -1), comma, empty)
-    column = pc.binary_join_element_wise(pc.if_else(pc.equal(kept, empty), brace, opened), inner, empty)
-    return table.set_column(table.schema.get_field_index("kept"), table.schema.field("kept"), column)
+def tags_of(source: SourceConfig | None) -> Tags:
+    """What a source adds to what its samples carry."""
+    added: Tags = {"tags": source.tags, "licence": source.licence} if source else {}
+    return {key: value for key, value in added.items() if value}
 
 
 def mixes(pieces: Sequence[Piece]) -> bool:
@@ -87,7 +78,7 @@ def mix(view: View, parts: Array, pieces: Sequence[Piece], config: KTODataConfig
 
     Args:
         view: The samples.
-        parts: For each row of the table the number of its piece.
+        parts: For each row of the samples the number of its piece.
         pieces: The pieces.
         config: The seed, and whether to repeat.
         report: Is told of what was repeated.
@@ -165,10 +156,9 @@ def _repeated(view: View, parts: Array, quotas: Sequence[Quota], seed: int, repo
     if not copies:
         return view
     rows = np.concatenate(copies)
-    added = view.table.take(pa.array(rows))
-    for source, count in zip(*np.unique(added.column("source").to_pylist(), return_counts=True), strict=True):
-        report.copied[str(source)] += int(count)
+    for number, count in enumerate(np.bincount(view.samples.numbers("source")[rows]).tolist()):
+        if count:
+            report.copied[view.samples.sources[number]] += count
     report.notes.append(f"oversample: {len(rows)} samples were repeated to reach the weights of their sources")
-    table = pa.concat_tables([view.table, added])
-    chosen = np.append(view.chosen, np.arange(len(view.table), len(table)))
-    return views.View(table, chosen, view.dropped)
+    reasons = np.append(view.reasons, np.zeros(len(rows), np.uint8))
+    return views.View(view.samples.with_copies(rows), reasons, view.names)

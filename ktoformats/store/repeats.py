@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import orjson
-import pyarrow as pa
 
-from ktoformats.store.view import hex_column, select
+from ktoformats.store.samples import LABEL_BIT
+from ktoformats.store.view import select
 
 if TYPE_CHECKING:
     from ktoformats.config.models import KTODataConfig
+    from ktoformats.store.numbers import Array
     from ktoformats.store.report import Report
-    from ktoformats.store.view import Array, View
+    from ktoformats.store.view import View
 
-_LABEL_BIT: Final = np.uint64(1 << 60)
-"""The bit of an id's first 16 digits that is the label; see `identify`."""
 _PLACES_TOLD: Final = 3
 
 
@@ -51,7 +50,7 @@ def without_repeats(view: View, config: KTODataConfig, conflict: str, report: Re
         _tell_conflicts(view, found, conflict, report)
         if conflict != "report":
             view = _decided(view, found, conflict, config.time_column)
-    repeated = int((view.occurrence[view.chosen] > 0).sum())
+    repeated = len(view.occurrence.rows)
     if repeated and config.duplicates == "drop":
         view = _without_duplicates(view)
     elif repeated:
@@ -64,7 +63,7 @@ def without_repeats(view: View, config: KTODataConfig, conflict: str, report: Re
 
 def _tell_conflicts(view: View, found: Conflicts, conflict: str, report: Report) -> None:
     first = found.rows[found.answers == found.answers[0]]
-    places = view.table.select(["source", "line", "label"]).take(pa.array(first[:_PLACES_TOLD])).to_pylist()
+    places = view.samples.take(first[:_PLACES_TOLD], ["source", "line", "label"]).to_pylist()
     where = ", ".join(f"{one['label']} on {one['source']}:{one['line']}" for one in places)
     text = f"{found.number} answers are judged good and bad ({len(found.rows)} samples), such as {where}"
     if conflict == "report":
@@ -75,12 +74,12 @@ def _tell_conflicts(view: View, found: Conflicts, conflict: str, report: Report)
 
 def _conflicts_of(view: View) -> Conflicts:
     """Find the answers that are judged both ways, among the chosen samples."""
-    keys = hex_column(view.table.column("id"))[view.chosen] & ~_LABEL_BIT
-    _, answers = np.unique(keys, return_inverse=True)
-    good = view.good
+    rows = np.sort(view.again)
+    _, answers = np.unique(view.samples.numbers("key")[rows] & ~LABEL_BIT, return_inverse=True)
+    good = view.samples.good[rows]
     goods, all_of = np.bincount(answers, good), np.bincount(answers)
     mixed = ((goods > 0) & (goods < all_of))[answers]
-    return Conflicts(view.chosen[mixed], answers[mixed], good[mixed])
+    return Conflicts(rows[mixed], answers[mixed], good[mixed])
 
 
 def _decided(view: View, found: Conflicts, how: str, time_column: str | None) -> View:
@@ -106,7 +105,7 @@ def _decided(view: View, found: Conflicts, how: str, time_column: str | None) ->
 
 def _latest(view: View, found: Conflicts, column: str) -> Array:
     """1 for the verdicts that no other of their answer follows, else 0; none counts where times do not compare."""
-    kept = view.table.column("kept").take(pa.array(found.rows)).to_pylist()
+    kept = view.samples.take(found.rows, ["kept"]).column("kept").to_pylist()
     times = [_time(orjson.loads(text).get(column) if text else None) for text in kept]
     last: dict[int, Any] = {}
     for answer, time in zip(found.answers.tolist(), times, strict=True):
@@ -134,6 +133,7 @@ def _time(value: Any) -> tuple[str, float] | None:
 
 def _without_duplicates(view: View) -> View:
     """Keep the first of samples that are the same in content and label."""
-    keys = hex_column(view.table.column("id"))[view.chosen]
-    _, first = np.unique(keys, return_index=True)
-    return select(view, view.chosen[np.sort(first)], "duplicates", "duplicate")
+    rows = np.sort(view.again)
+    _, first = np.unique(view.samples.numbers("key")[rows], return_index=True)
+    later = np.delete(rows, first)
+    return select(view, np.setdiff1d(view.chosen, later, assume_unique=True), "duplicates", "duplicate")

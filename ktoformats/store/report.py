@@ -75,12 +75,25 @@ class Report:
             if source in (None, where)
         )
 
-    def take(self, other: Report) -> None:
-        """Take over what one part of the split was told."""
-        for source, account in other.ledger.files.items():
-            self.ledger.add(source, account)
-        self.rejects += other.rejects
-        self.cached = self.cached or other.cached
+    def state(self) -> dict[str, Any]:
+        """What the choice among the samples added, as plain values for `restore`."""
+        return {
+            "dropped": [
+                [stage, *kind, count] for stage, counts in self.dropped.items() for kind, count in counts.items()
+            ],
+            "kept": self.kept,
+            "warnings": self.warnings,
+            "notes": self.notes,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what was added when the same was chosen before."""
+        self.dropped = {}
+        for stage, source, reason, label, count in state["dropped"]:
+            self.dropped.setdefault(stage, Counter())[source, reason, label] = count
+        self.kept = dict(state["kept"])
+        self.warnings += state["warnings"]
+        self.notes += state["notes"]
 
     def check(self) -> None:
         """Verify the accounting laws, per file and in total.

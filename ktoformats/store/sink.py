@@ -1,37 +1,43 @@
-"""Where converted batches go: into memory, or into one Arrow IPC file that is memory-mapped."""
+"""Where converted batches go: into memory, or into Arrow IPC files that are memory-mapped."""
 
 from __future__ import annotations
 
-import mmap
+import os
+import shutil
 import tempfile
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pyarrow as pa
 
 from ktoformats.feedback import SCHEMA
+from ktoformats.store.numbers import numbers_of, to_arrow, to_numpy
+from ktoformats.store.part import DATA_FILE, NUMBERS_FILE, NUMBERS_SCHEMA, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROWS_PER_BATCH: Final = 65_536
+ROWS_PER_COMPRESSED_BATCH: Final = 1024
+"""A compressed batch is decoded as a whole, also for one sample of it."""
 BYTES_PER_BATCH: Final = 32 << 20
 """Samples as long as this together are written, however few they are."""
 BYTES_IN_MEMORY: Final = 64 << 20
 """Samples as long as this together are not held in memory, unless a number of samples was asked for."""
-DATA_FILE: Final = "samples.arrow"
 
 
 class Sink:
     """Collects batches.
 
     Args:
-        folder: Where the file goes; None keeps what is small in memory.
-        in_memory: At most this many samples are held; more go to a file in a private temporary folder. None leaves
+        folder: Where the files go; None keeps what is small in memory.
+        in_memory: At most this many samples are held; more go to files in a private temporary folder. None leaves
             it to their length.
         buffered: Samples held before they are written, when there is a file.
         compression: zstd buffers in the file.
+        coded: The names of sources stay outside: the file is the same wherever the source lies.
     """
 
     def __init__(
@@ -41,18 +47,28 @@ class Sink:
         in_memory: int | None = None,
         buffered: int = ROWS_PER_BATCH,
         compression: bool = False,
+        coded: bool = False,
     ) -> None:
         self._limit = in_memory
         self._buffered = buffered
-        self._options = pa.ipc.IpcWriteOptions(compression="zstd" if compression else None)
+        self._compression = compression
+        self._coded = coded
         self._waiting: list[pa.RecordBatch] = []
-        self._rows = 0
-        self._bytes = 0
-        self._writer: pa.ipc.RecordBatchFileWriter | None = None
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._names: dict[str, int] = {}
+        self._lengths: list[int] = []
+        """Rows of every batch in the file."""
+        self._rows = self._bytes = self._written = 0
+        self._folder = folder
+        self._files: _Files | None = None
+        self._temporary: _Temporary | None = None
         self.finished = False
         if folder is not None:
-            self._open(folder)
+            self._files = _Files(folder, compression=compression)
+
+    @property
+    def bytes(self) -> int:
+        """The length of all samples taken over so far, in memory."""
+        return self._written + self._bytes
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Take batches over."""
@@ -60,72 +76,102 @@ class Sink:
             self._waiting.append(batch)
             self._rows += len(batch)
             self._bytes += batch.nbytes
-        if self._writer is None:
+        if self._files is None:
             if self._is_much():
-                self._temporary = tempfile.TemporaryDirectory(prefix="ktoformats-")
-                self._open(Path(self._temporary.name))
+                self._temporary = _Temporary()
+                self._files = _Files(self._temporary.path, compression=self._compression)
+                self._flush()
         elif self._rows >= self._buffered or self._bytes >= BYTES_PER_BATCH:
             self._flush()
 
     def _is_much(self) -> bool:
         return self._bytes > BYTES_IN_MEMORY if self._limit is None else self._rows > self._limit
 
-    def finish(self) -> pa.Table:
-        """Close the file, if there is one, and hand out all samples; a file is memory-mapped."""
+    def finish(self) -> Part:
+        """Close the files, if there are any, and hand out all samples; files are memory-mapped when they are read."""
         self.finished = True
-        if self._writer is None:
-            return pa.Table.from_batches(self._waiting, SCHEMA)
+        if self._files is None:
+            table = pa.Table.from_batches(self._waiting, SCHEMA)
+            return Part(len(table), table=table)
         self._flush()
-        self._writer.close()
-        self._file.close()
-        table = open_samples(self._path)
-        if self._temporary is not None:
-            # the mapping outlives the name: the space is given back when the last view of it goes
-            self._temporary.cleanup()
-        return table
+        self._files.close()
+        return Part(
+            sum(self._lengths),
+            path=self._files.folder,
+            names=tuple(self._names),
+            lengths=tuple(self._lengths),
+            compressed=self._compression,
+            coded=self._coded,
+            holder=self._temporary,
+        )
 
     def abandon(self) -> None:
         """Give up: close and remove what was written."""
-        if self._writer is not None:
-            self._file.close()
-            self._path.unlink(missing_ok=True)
+        if self._files is not None:
+            self._files.abandon()
         if self._temporary is not None:
-            self._temporary.cleanup()
-
-    @property
-    def path(self) -> Path:
-        """The file, where there is one."""
-        return self._path
-
-    def _open(self, folder: Path) -> None:
-        self._path = folder / DATA_FILE
-        self._file = self._path.open("wb")
-        self._writer = pa.ipc.new_file(self._file, SCHEMA, options=self._options)
-        self._flush()
+            self._temporary.remove()
 
     def _flush(self) -> None:
-        if self._waiting and self._writer is not None:
+        if self._waiting and self._files is not None:
             table = pa.Table.from_batches(self._waiting, SCHEMA).combine_chunks()
-            self._writer.write_table(table, max_chunksize=ROWS_PER_BATCH)
-        self._waiting, self._rows, self._bytes = [], 0, 0
+            self._written += self._bytes
+            self._waiting, self._rows, self._bytes = [], 0, 0
+            rows = ROWS_PER_COMPRESSED_BATCH if self._compression else ROWS_PER_BATCH
+            for batch in table.to_batches(max_chunksize=rows):
+                self._files.write(*self._with_codes(batch))
+                self._lengths.append(len(batch))
+
+    def _with_codes(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+        """The samples as they are written, and their numbers."""
+        encoded = batch.column("source").dictionary_encode()
+        own = [self._names.setdefault(name, len(self._names)) for name in encoded.dictionary.to_pylist()]
+        codes = np.array(own, np.uint32)[to_numpy(encoded.indices)]
+        numbers = numbers_of(batch)
+        numbers = pa.RecordBatch.from_arrays([*numbers.columns, to_arrow(codes)], schema=NUMBERS_SCHEMA)
+        if self._coded:
+            place = SCHEMA.get_field_index("source")
+            batch = batch.set_column(place, SCHEMA.field(place), pa.repeat(pa.scalar(""), len(batch)))
+        return batch, numbers
 
 
-def open_samples(path: Path) -> pa.Table:
-    """Memory-map a file of samples; the mapping lives as long as the table, the file is closed at once."""
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    _MAPPED.add(mapped)
-    return pa.ipc.open_file(pa.py_buffer(mapped)).read_all()
+class _Files:
+    """The samples and their numbers, being written."""
+
+    def __init__(self, folder: Path, *, compression: bool) -> None:
+        self.folder = folder
+        self._streams = [(folder / name).open("wb") for name in (DATA_FILE, NUMBERS_FILE)]
+        options = pa.ipc.IpcWriteOptions(compression="zstd" if compression else None)
+        samples, numbers = self._streams
+        self._writers = [
+            pa.ipc.new_file(samples, SCHEMA, options=options),
+            pa.ipc.new_file(numbers, NUMBERS_SCHEMA),
+        ]
+
+    def write(self, *batches: pa.RecordBatch) -> None:
+        for writer, batch in zip(self._writers, batches, strict=True):
+            writer.write_batch(batch)
+
+    def close(self) -> None:
+        for writer, stream in zip(self._writers, self._streams, strict=True):
+            writer.close()
+            stream.close()
+
+    def abandon(self) -> None:
+        for stream in self._streams:
+            stream.close()
+        for name in (DATA_FILE, NUMBERS_FILE):
+            (self.folder / name).unlink(missing_ok=True)
 
 
-_MAPPED: Final[weakref.WeakSet[mmap.mmap]] = weakref.WeakSet()
+class _Temporary:
+    """A private folder that goes when nobody needs it any more, at the latest when Python ends."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="ktoformats-"))
+        self.remove = weakref.finalize(self, _remove, str(self.path), os.getpid())
 
 
-def forget_pages() -> None:
-    """Give back the memory of what was read from mapped files; what is needed again is read again.
-
-    Who goes through samples once, from one end to the other, would else hold all of them in the end.
-    """
-    if hasattr(mmap, "MADV_DONTNEED"):
-        for mapped in list(_MAPPED):
-            mapped.madvise(mmap.MADV_DONTNEED)
+def _remove(path: str, owner: int) -> None:
+    if os.getpid() == owner:  # not a forked worker, whose copy of us ends earlier
+        shutil.rmtree(path, ignore_errors=True)

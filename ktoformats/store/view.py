@@ -1,65 +1,120 @@
-"""A view: which samples of a build are used, and what became of the others. Taste lives here, not in the build."""
+"""A view: which samples of a build are used, and what became of the others. Taste lives here, not in the build.
+
+A view is a number for every sample, which says what left it out, 0 if nothing did. All that chooses looks at the
+numbers of the samples (`ktoformats.store.numbers`), and at texts only where a filter asks for them.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ktoformats.errors import KtoFormatsError, PluginContractError
 from ktoformats.feedback import BAD, GOOD
 from ktoformats.plugin.kinds import Dropped
-from ktoformats.store.sink import forget_pages
+from ktoformats.store.numbers import seen_by, to_arrow
+from ktoformats.store.part import forget_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ktoformats.convert.assemble import NamedFilter
+    from ktoformats.store.numbers import Array
+    from ktoformats.store.samples import Samples
 
-_HEX: Final = np.zeros(256, np.uint64)
-for _digit in range(16):
-    _HEX[ord(f"{_digit:x}")] = _digit
-_FILTER_ROWS: Final = 8192
+_ROWS_AT_ONCE: Final = 8192
+_NUMBERS_AT_ONCE: Final = 1 << 20
 
-Array = np.ndarray[Any, np.dtype[Any]]
 DropCounts = dict[str, Counter[tuple[str, str, str]]]
 """Stage to (source, reason, label) to number of samples."""
+Reason = tuple[str, str]
+"""The stage that left a sample out, and why."""
+USED: Final[Reason] = ("", "")
+
+
+class Occurrences(NamedTuple):
+    """Rows whose content stands before them already, among the chosen ones.
+
+    Counted among those alone: a repeat that was dropped does not rename the one that stays.
+    """
+
+    rows: Array
+    """int64, ascending."""
+    numbers: Array
+    """int32, how often it stands before each of them."""
+
+    def of(self, rows: Array) -> Array:
+        """int32 per row: its number, 0 for a row that is the first."""
+        found = np.zeros(len(rows), np.int32)
+        if len(self.rows):
+            place = np.searchsorted(self.rows, rows).clip(max=len(self.rows) - 1)
+            hit = self.rows[place] == rows
+            found[hit] = self.numbers[place[hit]]
+        return found
 
 
 @dataclass(frozen=True)
 class View:
-    """Samples chosen from a table.
+    """Samples chosen from all.
 
     Attributes:
-        table: All samples that were built, in source order.
-        chosen: int64, the rows that are used, ascending.
-        dropped: What each stage left out.
+        samples: All samples that were built, in source order.
+        reasons: uint8 per row, what left it out: a place in `names`; 0 for those that are used.
+        names: Stages and reasons, by number; the first is that of those that are used.
     """
 
-    table: pa.Table
-    chosen: Array
-    dropped: DropCounts = field(default_factory=dict)
+    samples: Samples
+    reasons: Array
+    names: tuple[Reason, ...] = (USED,)
+    _chosen: Array | None = field(default=None, repr=False)
+    _occurrence: Occurrences | None = field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @cached_property
-    def occurrence(self) -> Array:
-        """int32 per row of the table: n for a chosen row whose content stands n times before it, else 0.
+    def chosen(self) -> Array:
+        """int64, the rows that are used, ascending."""
+        if self._chosen is not None:
+            return self._chosen
+        rows: Array = np.flatnonzero(self.reasons == 0)
+        return rows
 
-        Counted among the chosen rows alone: a repeat that was dropped does not rename the one that stays.
-        """
-        numbers = np.zeros(len(self.table), np.int32)
-        pairs = self.table.column("pair").take(pa.array(self.chosen))
-        numbers[self.chosen] = _repeats(hex_column(self.table.column("id"))[self.chosen], pairs)
-        return numbers
+    @cached_property
+    def occurrence(self) -> Occurrences:
+        """The repeats among the chosen rows."""
+        if self._occurrence is not None:
+            return self._occurrence
+        rows = self.again
+        keys = self.samples.numbers("key")[rows]
+        # Equal samples of different pairs are told apart by their pair and not by their place, so that the choice
+        # between them is the same for any order; those of one pair are interchangeable.
+        order = np.lexsort((rows, self.samples.numbers("pair")[rows], keys))
+        rows, keys = rows[order], keys[order]
+        fresh = np.ones(len(rows), bool)
+        fresh[1:] = keys[1:] != keys[:-1]
+        starts = np.maximum.accumulate(np.where(fresh, np.arange(len(rows)), 0))
+        numbers = (np.arange(len(rows)) - starts).astype(np.int32)
+        later = np.flatnonzero(numbers)
+        later = later[np.argsort(rows[later])]
+        return Occurrences(rows[later], numbers[later])
+
+    @property
+    def again(self) -> Array:
+        """The chosen rows of answers that stand there more than once."""
+        rows: Array = self.samples.again
+        kept: Array = rows[self.reasons[rows] == 0]
+        return kept
 
     @property
     def good(self) -> Array:
         """Bool per chosen row: True for desirable."""
-        good: Array = labels_of(self.table)[self.chosen]
+        good: Array = self.samples.good[self.chosen]
         return good
 
     def counts(self) -> dict[str, int]:
@@ -67,25 +122,92 @@ class View:
         good = int(self.good.sum())
         return {GOOD: good, BAD: len(self.chosen) - good}
 
-    def keys(self) -> Array:
-        """uint64 per chosen row: a hash of its content and occurrence, the same for any order of sources."""
-        keys: Array = sample_keys(self.table, self.occurrence)[self.chosen]
-        return keys
+    @property
+    def dropped(self) -> DropCounts:
+        """What each stage left out."""
+        gone = np.flatnonzero(self.reasons)
+        kinds = [self.reasons[gone].astype(np.int64), self.samples.numbers("source")[gone], self.samples.good[gone]]
+        sources = self.samples.sources
+        seen = kinds[0] * (2 * len(sources)) + kinds[1] * 2 + kinds[2]
+        counts: DropCounts = {}
+        for number, count in enumerate(np.bincount(seen).tolist() if len(seen) else []):
+            if count:
+                (reason, rest), label = divmod(number, 2 * len(sources)), (BAD, GOOD)[number % 2]
+                stage, why = self.names[reason]
+                counts.setdefault(stage, Counter())[sources[rest // 2], why, label] += count
+        return counts
+
+    def keys(self, rows: Array | None = None) -> Array:
+        """uint64 per chosen row, or per row that is asked for; see `keys_of`."""
+        return keys_of(self.samples, self.chosen if rows is None else rows, self.occurrence)
+
+    def take(self, rows: Array) -> pa.Table:
+        """Some samples under the ids that they go by: one whose content stands n times before it gets `-n`."""
+        table, occurrence = self.samples.take(rows), self.occurrence.of(rows)
+        return renamed(table, occurrence)
+
+    def diff(self, other: View) -> list[Change]:
+        """What another view of the same samples does differently, and why, the most frequent first.
+
+        Raises:
+            ValueError: It is a view of other samples.
+        """
+        if len(self.samples) != len(other.samples) or not np.array_equal(
+            self.samples.numbers("key"), other.samples.numbers("key")
+        ):
+            raise ValueError("the views are of different samples; compare views of the same sources")
+        changed = np.flatnonzero(self._as_in(other) != other.reasons)
+        kinds = self.reasons[changed].astype(np.int64) * len(other.names) + other.reasons[changed]
+        order = np.argsort(kinds, kind="stable")
+        changes = []
+        for kind, rows in zip(*_runs(kinds[order], changed[order]), strict=True):
+            before, after = divmod(int(kind), len(other.names))
+            changes.append(Change(self.names[before], other.names[after], rows))
+        return sorted(changes, key=lambda one: (-len(one.rows), one.before, one.after))
+
+    def _as_in(self, other: View) -> Array:
+        """The reasons, as the other view numbers them; 255 for what it does not know."""
+        numbers = [other.names.index(name) if name in other.names else _UNKNOWN for name in self.names]
+        return np.array(numbers, np.uint8)[self.reasons]
 
 
-def take(table: pa.Table, rows: Array) -> pa.Table:
-    """Some rows of a table, in this order; consecutive ones are not copied."""
-    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
-        return table.slice(int(rows[0]), len(rows))
-    return table.take(pa.array(rows))
+class Change(NamedTuple):
+    """Samples that two views treat differently."""
+
+    before: Reason
+    after: Reason
+    rows: Array
+    """int64, ascending."""
+
+    def __str__(self) -> str:
+        was, now = (f"dropped by {stage} ({why})" if stage else "kept" for stage, why in (self.before, self.after))
+        return f"{len(self.rows)} samples: {was}, then {now}"
+
+
+_UNKNOWN: Final = 255
+MOST_REASONS: Final = 255
+
+
+def _runs(kinds: Array, rows: Array) -> tuple[Array, list[Array]]:
+    """The different kinds, and the rows of each; both inputs are in the order of the kinds."""
+    found, starts = np.unique(kinds, return_index=True)
+    return found, np.split(rows, starts[1:])
+
+
+def keys_of(samples: Samples, rows: Array, occurrence: Occurrences) -> Array:
+    """uint64 per row: a hash of its content and occurrence, the same for any order of sources."""
+    keys, numbers = samples.numbers("key")[rows], occurrence.of(rows)
+    again = np.flatnonzero(numbers)
+    keys[again] = mix(keys[again] + numbers[again].astype(np.uint64), 0)
+    return keys
 
 
 def renamed(table: pa.Table, occurrence: Array) -> pa.Table:
-    """Rows under the ids that they go by: one whose content stands n times before it gets `-n`.
+    """Rows under the ids that they go by.
 
     Args:
         table: The rows.
-        occurrence: For each of them its number, as `View.occurrence` counts.
+        occurrence: For each of them its number, as `Occurrences` counts.
     """
     if not occurrence.any():
         return table
@@ -94,29 +216,6 @@ def renamed(table: pa.Table, occurrence: Array) -> pa.Table:
         for name, number in zip(table.column("id").to_pylist(), occurrence.tolist(), strict=True)
     ]
     return table.set_column(0, table.schema.field("id"), pa.array(ids))
-
-
-def labels_of(table: pa.Table) -> Array:
-    """Bool per row: True for good."""
-    return np.asarray(pc.equal(table.column("label"), GOOD).to_numpy())
-
-
-def hex_column(column: pa.ChunkedArray) -> Array:
-    """The first 16 hexadecimal digits of every value as uint64."""
-    parts = [_hex_array(chunk) for chunk in column.chunks]
-    return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
-
-
-def _hex_array(chunk: pa.Array) -> Array:
-    if len(chunk) == 0:
-        return np.zeros(0, np.uint64)
-    _, offset_buffer, data = chunk.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
-    text = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
-    digits = _HEX[text].reshape(len(chunk), -1)[:, :16]  # digests have one width
-    shifts = np.arange(60, -4, -4, dtype=np.uint64)
-    keys: Array = np.bitwise_or.reduce(digits << shifts, axis=1)
-    return keys
 
 
 def mix(values: Array, seed: int) -> Array:
@@ -129,37 +228,9 @@ def mix(values: Array, seed: int) -> Array:
         return mixed
 
 
-def _repeats(keys: Array, pairs: pa.ChunkedArray) -> Array:
-    """int32 per key: its number among the equal ones.
-
-    Equal samples of different pairs are told apart by their pair and not by their place, so that the choice
-    between them is the same for any order; those of one pair are interchangeable.
-    """
-    order = np.argsort(keys, kind="stable")
-    same = keys[order][1:] == keys[order][:-1]
-    repeated = np.flatnonzero(np.append(same, False) | np.append(False, same))
-    if repeated.size:
-        rows = order[repeated]
-        names = np.array(pairs.take(pa.array(rows)).to_pylist())
-        order[repeated] = rows[np.lexsort((names, keys[rows]))]
-    ordered = keys[order]
-    fresh = np.ones(len(keys), bool)
-    fresh[1:] = ordered[1:] != ordered[:-1]
-    starts = np.maximum.accumulate(np.where(fresh, np.arange(len(keys)), 0))
-    result = np.empty(len(keys), np.int32)
-    result[order] = np.arange(len(keys)) - starts
-    return result
-
-
-def sample_keys(table: pa.Table, occurrence: Array) -> Array:
-    """uint64 per row: content hash and occurrence number."""
-    keys = hex_column(table.column("id"))
-    return np.where(occurrence > 0, mix(keys + occurrence.astype(np.uint64), 0), keys)
-
-
-def whole(table: pa.Table) -> View:
+def whole(samples: Samples) -> View:
     """The view that uses everything."""
-    return View(table, np.arange(len(table), dtype=np.int64))
+    return View(samples, np.zeros(len(samples), np.uint8))
 
 
 def apply_filters(view: View, filters: Sequence[NamedFilter]) -> View:
@@ -170,34 +241,65 @@ def apply_filters(view: View, filters: Sequence[NamedFilter]) -> View:
     """
     if not filters:
         return view
-    return without(view, *filter_reasons(view.table, filters))
+    found = _Reasons(len(view.samples))
+    for one in filters:
+        for start, batch in _asked_for(view.samples, one):
+            found.enter(one, batch, start)
+    return without(view, found.reasons, found.names)
 
 
-def filter_reasons(table: pa.Table, filters: Sequence[NamedFilter]) -> tuple[Array, list[tuple[str, str]]]:
+def filter_reasons(table: pa.Table, filters: Sequence[NamedFilter]) -> tuple[Array, list[Reason]]:
     """For each row the number of the filter and reason that drop it, 0 for none; and what the numbers stand for.
 
     Raises:
         PluginContractError: A filter's mask has the wrong shape.
     """
-    reasons = np.zeros(len(table), np.int32)
-    names: list[tuple[str, str]] = [("", "")]
+    found = _Reasons(len(table))
     start = 0
-    for batch in table.to_batches(max_chunksize=_FILTER_ROWS):
-        part = reasons[start : start + len(batch)]
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
         for one in filters:
-            for reason, mask in _drops(one, batch):
-                if np.shape(mask) != part.shape:
-                    raise PluginContractError(
-                        f"filter {one.name!r} returned a mask of shape {np.shape(mask)}, expected {part.shape}",
-                        kind="filter",
-                        plugin=one.name,
-                    )
-                if (one.name, reason) not in names:
-                    names.append((one.name, reason))
-                part[(part == 0) & mask] = names.index((one.name, reason))
+            found.enter(one, seen_by(one.filter, batch), start)
         start += len(batch)
         forget_pages()
-    return reasons, names
+    return found.reasons, found.names
+
+
+def _asked_for(samples: Samples, one: NamedFilter) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """What a filter looks at, in batches, each with the row it begins with."""
+    start = 0
+    if one.filter.numbers is None:
+        for batch in samples.batches():
+            yield start, batch
+            start += len(batch)
+        return
+    names = sorted(one.filter.numbers)
+    for start in range(0, len(samples), _NUMBERS_AT_ONCE):
+        own = [samples.numbers(name)[start : start + _NUMBERS_AT_ONCE] for name in names]
+        yield start, pa.RecordBatch.from_arrays(list(map(to_arrow, own)), names=names)
+
+
+class _Reasons:
+    """What filters say of rows; the first that drops one counts."""
+
+    def __init__(self, rows: int) -> None:
+        self.reasons = np.zeros(rows, np.uint8)
+        self.names: list[Reason] = [USED]
+
+    def enter(self, one: NamedFilter, batch: pa.RecordBatch, start: int) -> None:
+        part = self.reasons[start : start + len(batch)]
+        for reason, mask in _drops(one, batch):
+            if np.shape(mask) != part.shape:
+                raise PluginContractError(
+                    f"filter {one.name!r} returned a mask of shape {np.shape(mask)}, expected {part.shape}",
+                    kind="filter",
+                    plugin=one.name,
+                )
+            part[(part == 0) & mask] = self._number((one.name, reason))
+
+    def _number(self, name: Reason) -> int:
+        if name not in self.names:
+            self.names.append(name)
+        return self.names.index(name)
 
 
 def _drops(one: NamedFilter, batch: pa.RecordBatch) -> list[Dropped]:
@@ -212,18 +314,13 @@ def _drops(one: NamedFilter, batch: pa.RecordBatch) -> list[Dropped]:
 
 def keep_whole_pairs(view: View) -> View:
     """Leave out sides of pairs whose other side did not survive (`pairwise_sampling_strategy: balanced`)."""
-    column = view.table.column("pair")
-    paired = pc.not_equal(column, "").to_numpy()[view.chosen]
-    rows = view.chosen[paired]
-    pairs = column.take(pa.array(rows)).to_pylist()
-    good = labels_of(view.table)[rows]
-    sides: dict[str, int] = {}
-    for pair, is_good in zip(pairs, good, strict=True):
-        sides[pair] = sides.get(pair, 0) | (1 if is_good else 2)
-    torn = rows[[sides[pair] != 3 for pair in pairs]] if pairs else rows  # noqa: PLR2004 - both bits set
-    reasons = np.zeros(len(view.table), np.int32)
-    reasons[torn] = 1
-    return without(view, reasons, [("", ""), ("pairs", "unpaired")])
+    pairs = view.samples.numbers("pair")[view.chosen]
+    rows = view.chosen[pairs > 0]
+    _, own = np.unique(pairs[pairs > 0], return_inverse=True)
+    good = view.samples.good[rows]
+    sides = [np.bincount(own, good == is_good) > 0 for is_good in (True, False)]
+    torn = rows[~(sides[0] & sides[1])[own]]
+    return _without_rows(view, torn, ("pairs", "unpaired"))
 
 
 def balance(view: View, *, tolerance: float, seed: int, parts: Array | None = None) -> View:
@@ -236,43 +333,61 @@ def balance(view: View, *, tolerance: float, seed: int, parts: Array | None = No
         view: The samples.
         tolerance: By how much the majority may be larger.
         seed: Of the hashes.
-        parts: A number for each row of the table: rows of one number are balanced by themselves.
+        parts: A number for each row of the samples: rows of one number are balanced by themselves.
     """
-    keys = mix(view.keys(), seed)
-    reasons = np.zeros(len(view.table), np.int32)
-    own = np.zeros(len(view.chosen), np.int64) if parts is None else parts[view.chosen]
-    for part in np.unique(own):
-        good = [np.flatnonzero((own == part) & (view.good == is_good)) for is_good in (False, True)]
-        fewest = min(map(len, good))
+    good = view.good
+    lost = []
+    for own in [np.ones(len(good), np.bool_)] if parts is None else _each(parts[view.chosen]):
+        sides = [np.flatnonzero(own & (good == is_good)) for is_good in (False, True)]
+        fewest = min(map(len, sides))
         if not fewest:
             continue  # nothing to balance against; a missing label is judged, and told, by whoever asked
         target = int(fewest * (1 + tolerance))
-        for rows in good:
-            order = np.argsort(keys[rows], kind="stable")
-            reasons[view.chosen[rows[order[target:]]]] = 1
-    return without(view, reasons, [("", ""), ("balance", "balance")])
+        lost += [view.chosen[rows[highest(view, rows, target, seed)]] for rows in sides if len(rows) > target]
+    return _without_rows(view, np.concatenate(lost), ("balance", "balance")) if lost else view
+
+
+def highest(view: View, places: Array, kept: int, seed: int) -> Array:
+    """Which of some chosen rows do not have one of the `kept` lowest seeded hashes; int64 into `places`."""
+    keys = mix(view.keys(view.chosen[places]), seed)
+    bound = np.partition(keys, kept)[kept]
+    over = np.flatnonzero(keys >= bound)
+    spare = kept - (len(keys) - len(over))  # how many of those that equal the bound stay: the first ones
+    equal = over[keys[over] == bound]
+    return np.setdiff1d(over, equal[:spare], assume_unique=True) if spare else over
+
+
+def _each(parts: Array) -> Iterator[Array]:
+    for part in np.unique(parts):
+        yield parts == part
 
 
 def select(view: View, kept: Array, stage: str, reason: str) -> View:
     """The rows in `kept` (a subset of the chosen ones), the others counted under a stage and reason."""
-    reasons = np.ones(len(view.table), np.int32)
+    reasons = np.ones(len(view.samples), np.uint8)
     reasons[kept] = 0
-    return without(view, reasons, [("", ""), (stage, reason)])
+    return without(view, reasons, [USED, (stage, reason)])
 
 
-def without(view: View, reasons: Array, names: list[tuple[str, str]]) -> View:
-    """The view without the rows that have a reason; each is counted by stage, source, reason and label."""
-    own = reasons[view.chosen]
-    gone = view.chosen[own > 0]
+def _without_rows(view: View, rows: Array, reason: Reason) -> View:
+    reasons = np.zeros(len(view.samples), np.uint8)
+    reasons[rows] = 1
+    return without(view, reasons, [USED, reason])
+
+
+def without(view: View, reasons: Array, names: Sequence[Reason]) -> View:
+    """The view without the rows that have a reason: a place in `names`; rows that it does not use keep theirs.
+
+    Raises:
+        PluginContractError: There are more than 254 reasons.
+    """
+    gone = np.flatnonzero((reasons > 0) & (view.reasons == 0))
     if not len(gone):
         return view
-    taken = view.table.select(["source", "label"]).take(pa.array(gone))
-    dropped = {stage: Counter(counts) for stage, counts in view.dropped.items()}
-    columns: tuple[list[Any], list[Any]] = (
-        taken.column("source").to_pylist(),
-        taken.column("label").to_pylist(),
-    )
-    for number, source, label in zip(own[own > 0].tolist(), *columns, strict=True):
-        stage, reason = names[number]
-        dropped.setdefault(stage, Counter())[source, reason, label] += 1
-    return View(view.table, view.chosen[own == 0], dropped)
+    every = list(dict.fromkeys([*view.names, *names]))
+    if len(every) > MOST_REASONS:
+        raise PluginContractError(f"{len(every)} reasons to drop a sample; at most {MOST_REASONS} can be told apart")
+    numbers = np.array([every.index(name) for name in names], np.uint8)
+    together = view.reasons.copy()
+    together[gone] = numbers[reasons[gone]]
+    return View(view.samples, together, tuple(every))

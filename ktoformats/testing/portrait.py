@@ -13,6 +13,7 @@ import orjson
 
 from ktoformats.errors import KTOLabelError
 from ktoformats.plugin.discovery import PRESET
+from ktoformats.store.numbers import seen_by
 from ktoformats.testing import corpus
 from ktoformats.testing.law import LawBrokenError
 
@@ -68,8 +69,9 @@ def _of_scores(plugin: Plugin, _: Subject) -> Any:
 
 
 def _of_filter(plugin: Plugin, _: Subject) -> Any:
-    batch = corpus.samples()
-    return [[reason, [bool(one) for one in mask]] for reason, mask in cast("Filter", plugin).drops(batch)]
+    one = cast("Filter", plugin)
+    batch = seen_by(one, corpus.samples())
+    return [[reason, [bool(dropped) for dropped in mask]] for reason, mask in one.drops(batch)]
 
 
 def _of_exporter(plugin: Plugin, _: Subject) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import pyarrow as pa
 
+from ktoformats.store.numbers import seen_by
 from ktoformats.testing import corpus
 from ktoformats.testing.law import LawBrokenError, is_code, law, short
 
@@ -133,7 +134,7 @@ def masks(subject: Subject) -> str:
 
 def _dropped(plugin: Any, batch: pa.RecordBatch, what: str) -> Iterator[tuple[str, np.ndarray]]:
     try:
-        made = list(cast("Filter", plugin).drops(batch))
+        made = list(cast("Filter", plugin).drops(seen_by(plugin, batch)))
     except Exception as error:
         raise LawBrokenError(f"drops fails on {what} ({type(error).__name__}: {error})") from error
     for one in made:

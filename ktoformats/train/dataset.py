@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+from bisect import bisect_left
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+import pyarrow as pa
 from torch.utils.data import Dataset
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from ktoformats.feedback import SAMPLE_KEYS
-from ktoformats.store.view import take
+from ktoformats.store.split import assign
+from ktoformats.store.view import keys_of, renamed
 from ktoformats.train.decode import Decoder, Turns
 from ktoformats.train.ordered import training_rows
 from ktoformats.train.rows import needs_messages, to_trl_rows
@@ -18,7 +23,8 @@ from ktoformats.train.rows import needs_messages, to_trl_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ktoformats.store.view import View
+    from ktoformats.store.samples import Samples
+    from ktoformats.store.view import Occurrences, View
 
 _ROWS_AT_ONCE = 1024
 
@@ -34,19 +40,21 @@ default_collate_fn_map[Turns] = _collate_turns
 
 
 class _Rows:
-    """Rows of a view's table as samples, repeats of an id renamed."""
+    """Samples by their rows, repeats of an id renamed."""
 
-    def __init__(self, view: View, names: Sequence[str] = SAMPLE_KEYS) -> None:
-        self._decoder = Decoder(view.table, names)
-        renamed = "id" in names and view.occurrence.any()
-        self._occurrence = memoryview(view.occurrence.data) if renamed else None
+    def __init__(self, samples: Samples, occurrence: Occurrences, names: Sequence[str] = SAMPLE_KEYS) -> None:
+        self._decoder = Decoder(samples, names)
+        self._again = np.ascontiguousarray(occurrence.rows).data if "id" in names else memoryview(b"")
+        self._numbers = occurrence.numbers
 
     def samples(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         samples = self._decoder.samples(rows)
-        if self._occurrence is not None:
+        again = self._again
+        if again:
             for sample, row in zip(samples, rows, strict=True):
-                if number := self._occurrence[row]:
-                    sample["id"] = f"{sample['id']}-{number}"
+                place = bisect_left(again, row)
+                if place < len(again) and again[place] == row:
+                    sample["id"] = f"{sample['id']}-{self._numbers[place]}"
         return samples
 
 
@@ -64,11 +72,8 @@ class KTODataset(Dataset[dict[str, Any]]):
     """
 
     def __init__(self, view: View, rows: np.ndarray | None = None) -> None:
-        chunks = view.table.column("id").num_chunks
-        if chunks > 1 and chunks * _ROWS_AT_ONCE > len(view.table):
-            # built in memory, batch by batch: one piece makes access by row quick
-            view = replace(view, table=view.table.combine_chunks())
-        self._view = view
+        self._samples = view.samples.combined()
+        self._occurrence = view.occurrence
         self._rows = view.chosen if rows is None else rows
         self._opened: _Rows | None = None
 
@@ -85,7 +90,8 @@ class KTODataset(Dataset[dict[str, Any]]):
         if isinstance(index, str):
             if index not in SAMPLE_KEYS:
                 raise KeyError(index)
-            return [sample[index] for sample in _Rows(self._view, (index,)).samples(self._rows.tolist())]
+            column = _Rows(self._samples, self._occurrence, (index,))
+            return [sample[index] for sample in column.samples(self._rows.tolist())]
         if isinstance(index, slice):
             return self._of(self._rows[index])
         if not -len(self) <= index < len(self):
@@ -101,25 +107,68 @@ class KTODataset(Dataset[dict[str, Any]]):
             yield from self._access.samples(self._rows[start : start + _ROWS_AT_ONCE].tolist())
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": None}
+        """What another process needs: where the files are, and which rows; those of a kept view are a file, too."""
+        return self.__dict__ | {"_opened": None, "_rows": told(self._rows)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state | {"_rows": heard(state["_rows"])})
 
     def select(self, indices: Any) -> KTODataset:
-        """The dataset of these positions, in this order."""
+        """The dataset of these positions, in this order.
+
+        Args:
+            indices: Positions, or a bool for each sample.
+        """
         chosen = np.asarray(indices)
         chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
         return self._of(self._rows[chosen])
 
+    def split(self, *, seed: int = 42, **fractions: float) -> dict[str, KTODataset]:
+        """Divide it, so that no two parts share a conversation.
+
+        Samples of one origin conversation, or of one first user turn, stay together; every part has its share of
+        good and bad ones, as nearly as that allows. The order stays what it is.
+
+        Args:
+            seed: Another seed gives other parts.
+            fractions: The share of each part by its name: `split(train=0.9, validation=0.1)`.
+
+        Raises:
+            ConfigError: The shares are not all positive, or do not sum to 1.
+        """
+        rows, samples = self._rows, self._samples
+        groups, origins = samples.numbers("group")[rows], samples.numbers("origin")[rows]
+        own = assign(groups, origins, samples.good[rows], fractions, seed=seed)
+        return {name: self._of(rows[own == number]) for number, name in enumerate(fractions)}
+
     def _of(self, rows: np.ndarray) -> KTODataset:
-        made = KTODataset(self._view, rows)
-        made._opened = self._access
+        made = KTODataset.__new__(type(self))
+        own = {"_samples": self._samples, "_occurrence": self._occurrence, "_rows": rows, "_opened": self._access}
+        vars(made).update(own)
         return made
 
     @property
     def _access(self) -> _Rows:
         """Opened when it is needed: in a worker process, there."""
         if self._opened is None:
-            self._opened = _Rows(self._view)
+            self._opened = _Rows(self._samples, self._occurrence)
         return self._opened
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits that tell which samples these are, and in which order; the same on every machine."""
+        keys = keys_of(self._samples, self._rows, self._occurrence)
+        return hashlib.sha256(keys.astype("<u8").tobytes()).hexdigest()
+
+    def training_order(self, seed: int = 0) -> np.ndarray:
+        """int64 positions in training order: both labels in every batch, the answers to a prompt apart.
+
+        Args:
+            seed: Another seed gives another order with the same properties.
+        """
+        ordered = training_rows(self._samples, self._rows, self._occurrence, seed=seed)
+        by_row = np.argsort(self._rows, kind="stable")
+        return by_row[np.searchsorted(self._rows, ordered, sorter=by_row)]
 
     def collate_fn(self, batch: list[dict[str, Any]]) -> dict[str, Any]:
         """Collate samples without torch: lists of texts, tensors of numbers.
@@ -155,7 +204,7 @@ class KTODataset(Dataset[dict[str, Any]]):
             raise ImportError("to_trl needs the datasets library: pip install 'ktoformats[trl]'") from error
         if style not in ("auto", "standard", "conversational"):
             raise ValueError(f"style must be auto, standard or conversational, got {style!r}")
-        table = take(self._view.table, training_rows(self._view, self._rows))
+        table = self._table(training_rows(self._samples, self._rows, self._occurrence))
         if style == "auto":
             style = "conversational" if needs_messages(table.to_batches()) else "standard"
         tools = style == "conversational" and any(table.column("tools").to_pylist())
@@ -164,5 +213,40 @@ class KTODataset(Dataset[dict[str, Any]]):
         made.info.description = f"ktoformats, {style}, in training order"
         return made
 
+    def to_hf(self) -> Any:
+        """A `datasets.Dataset` of the same samples, with the same keys, in the same order.
+
+        Texts in uncompressed files are not copied: it maps the files of the cache. Compressed ones are decoded first.
+
+        Raises:
+            ImportError: `datasets` is not installed.
+        """
+        try:
+            import datasets
+            from datasets.table import InMemoryTable
+        except ImportError as error:
+            raise ImportError("to_hf needs the datasets library: pip install 'ktoformats[trl]'") from error
+        table = self._samples.whole(SAMPLE_KEYS)
+        if len(self._occurrence.rows):
+            table = renamed(table, self._occurrence.of(np.arange(len(table))))
+        places = InMemoryTable(pa.table({"indices": pa.array(self._rows.astype(np.uint64))}))
+        return datasets.Dataset(InMemoryTable(table), indices_table=places)
+
+    def _table(self, rows: np.ndarray, names: Sequence[str] | None = None) -> pa.Table:
+        table = self._samples.take(rows, names)
+        return renamed(table, self._occurrence.of(rows))
+
     def __repr__(self) -> str:
         return f"KTODataset({len(self)} samples)"
+
+
+def told(rows: np.ndarray) -> np.ndarray | Path:
+    """Rows as another process hears of them: those that are all of a file by its path."""
+    if isinstance(rows, np.memmap) and rows.filename is not None and not isinstance(rows.base, np.ndarray):
+        return Path(rows.filename)
+    return np.asarray(rows)
+
+
+def heard(rows: np.ndarray | Path) -> np.ndarray:
+    """The rows that were told."""
+    return np.load(rows, mmap_mode="r", allow_pickle=False) if isinstance(rows, Path) else rows

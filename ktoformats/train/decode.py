@@ -7,7 +7,10 @@ item of a memoryview, and a column of few different values has each of them deco
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right
+from collections import deque
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,9 +19,13 @@ import orjson
 import pyarrow as pa
 
 from ktoformats.feedback import SAMPLE_KEYS
+from ktoformats.store.samples import Samples, tagged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from ktoformats.store.part import Part
+    from ktoformats.store.samples import Tags
 
     Texts = tuple[memoryview, memoryview]
     """Offsets (one more than rows) and UTF-8 bytes."""
@@ -29,6 +36,8 @@ _FEW_IN_HEAD: Final = 32
 _FEW: Final = 256
 _WORTH: Final = 1024
 """Fewer rows are converted by Arrow sooner than their columns are looked through."""
+_DECODED: Final = 64
+"""Compressed batches that are held open."""
 _OFFSETS: Final = {pa.string(): "i", pa.large_string(): "q"}
 _NUMBERS: Final = {pa.float64(): "d", pa.int64(): "q"}
 _ALWAYS: Final = frozenset({"role", "content"})
@@ -43,16 +52,36 @@ class Decoder:
     """The rows of a table as samples. It is of no use to another process: make a new one there.
 
     Args:
-        table: Rows of `SCHEMA`, in any number of chunks.
+        table: Rows of `SCHEMA`, in any number of chunks, or samples wherever they are.
         names: The keys that the samples are to have.
     """
 
-    def __init__(self, table: pa.RecordBatch | pa.Table, names: Sequence[str] = SAMPLE_KEYS) -> None:
-        chosen = table.select(list(names))
-        batches = chosen.to_batches() if isinstance(chosen, pa.Table) else [chosen]
-        self._batches = [batch for batch in batches if len(batch)]
-        self._starts = list(accumulate(map(len, self._batches), initial=0))
+    def __init__(self, table: pa.RecordBatch | pa.Table | Samples, names: Sequence[str] = SAMPLE_KEYS) -> None:
+        names = list(names)
+        self._most_open = sys.maxsize
+        if isinstance(table, Samples):
+            self._of_samples(table, names)
+        else:
+            chosen = table.select(names)
+            batches = chosen.to_batches() if isinstance(chosen, pa.Table) else [chosen]
+            self._batches = [(len(batch), partial(_itself, batch)) for batch in batches if len(batch)]
+        self._starts = list(accumulate((rows for rows, _ in self._batches), initial=0))
         self._chunks: list[_Chunk | None] = [None] * len(self._batches)
+        self._open_ones: deque[int] = deque()
+
+    def _of_samples(self, samples: Samples, names: list[str]) -> None:
+        """Batches that are read when a row of them is asked for."""
+        self._batches = []
+        for part, tags in zip(samples.parts, samples.tags, strict=True):
+            if part.path is None:
+                batches = part.whole().select(names).to_batches()
+                self._batches += [(len(one), partial(tagged, one, tags)) for one in batches if len(one)]
+            else:
+                self._batches += [
+                    (rows, partial(_read, part, number, names, tags)) for number, rows in enumerate(part.lengths)
+                ]
+            if part.compressed:
+                self._most_open = _DECODED
 
     def samples(self, rows: Iterable[int]) -> list[dict[str, Any]]:
         """These rows, in this order; nothing in a sample is shared that could be changed."""
@@ -68,8 +97,19 @@ class Decoder:
         return made
 
     def _open(self, number: int) -> _Chunk:
-        chunk = self._chunks[number] = _Chunk(self._batches[number])
+        chunk = self._chunks[number] = _Chunk(self._batches[number][1]())
+        self._open_ones.append(number)
+        if len(self._open_ones) > self._most_open:
+            self._chunks[self._open_ones.popleft()] = None
         return chunk
+
+
+def _itself(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch
+
+
+def _read(part: Part, number: int, names: list[str], tags: Tags) -> pa.RecordBatch:
+    return tagged(part.batch(number, names), tags)
 
 
 class _Chunk:
@@ -99,7 +139,9 @@ class _Chunk:
             self._made.append((name, _conversations(column)))
         elif name == "kept":
             self._made.append((name, _kept(column)))
-        elif self._small or column.null_count or not (column.type in _NUMBERS or column.type in _OFFSETS):
+        elif pa.types.is_dictionary(column.type) and len(column.dictionary) > _FEW:
+            self._add(name, column.cast(column.type.value_type))
+        elif self._small or column.null_count or not _is_plain_type(column.type):
             self._made.append((name, _cells(column)))
         elif (few := _few_values(column)) and self._divide(name, *few):
             return
@@ -187,11 +229,17 @@ def _width(offsets: memoryview) -> int:
     return int(widths[0]) if (widths == widths[0]).all() else 0
 
 
+def _is_plain_type(kind: pa.DataType) -> bool:
+    return kind in _NUMBERS or kind in _OFFSETS or pa.types.is_dictionary(kind)
+
+
 def _few_values(column: pa.Array) -> tuple[bytes, list[Any]] | None:
     """A code of one byte for each row and what the codes stand for; None where a column has many values."""
     kind = column.type
     if kind == pa.float64():
         column = column.view(pa.int64())  # compared by bits: -0.0 is not 0.0
+    if pa.types.is_dictionary(kind):
+        return _bytes(column.indices), column.dictionary.to_pylist()
     if len(column[:_HEAD].unique()) > min(_FEW_IN_HEAD, (len(column) + 1) // 2):
         return None
     encoded = column.dictionary_encode()

@@ -13,8 +13,10 @@ import yaml
 
 import ktoformats
 from ktoformats.errors import KtoFormatsError, PluginContractError, SourceError
-from ktoformats.store.sink import forget_pages
-from ktoformats.store.view import renamed, take
+from ktoformats.store.part import forget_pages
+from ktoformats.store.samples import Samples
+from ktoformats.store.sink import ROWS_PER_BATCH, Sink
+from ktoformats.store.view import View, whole
 from ktoformats.train.ordered import training_rows
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
     from ktoformats.plugin.kinds import Exporter
     from ktoformats.store.report import Report
-    from ktoformats.store.view import View
 
 _ROWS_AT_ONCE: Final = 8192
 MANIFEST_SUFFIX: Final = ".manifest.yaml"
@@ -45,8 +46,7 @@ class Batches:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for start in range(0, len(self._rows), _ROWS_AT_ONCE):
             rows = self._rows[start : start + _ROWS_AT_ONCE]
-            table = renamed(take(self._view.table, rows), self._view.occurrence[rows])
-            yield from table.combine_chunks().to_batches()
+            yield from self._view.take(rows).combine_chunks().to_batches()
             forget_pages()
 
 
@@ -71,7 +71,11 @@ def export(view: View, report: Report, exporter: Exporter, name: str, output: Pa
     Raises:
         SourceError: The place cannot be written.
     """
-    rows = training_rows(view) if exporter.training_order else view.chosen
+    if exporter.training_order:
+        view = _unpacked(view)
+        rows = training_rows(view.samples, view.chosen, view.occurrence)
+    else:
+        rows = view.chosen
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f".{output.name}.", suffix=".part", dir=output.parent) as folder:
@@ -89,6 +93,19 @@ def export(view: View, report: Report, exporter: Exporter, name: str, output: Pa
         raise SourceError("not_writable", str(output), message) from error
     side_file(output, FAILED_SUFFIX).unlink(missing_ok=True)
     return manifest
+
+
+def _unpacked(view: View) -> View:
+    """The same view, its samples not compressed: who jumps about in them would decode each batch again and again.
+
+    Only those that are used are written, into a temporary folder.
+    """
+    if not any(part.compressed for part in view.samples.parts):
+        return view
+    sink = Sink(in_memory=0)
+    for start in range(0, len(view.chosen), ROWS_PER_BATCH):
+        sink.write(view.samples.take(view.chosen[start : start + ROWS_PER_BATCH]).to_batches())
+    return whole(Samples([sink.finish()]))
 
 
 def write_with(exporter: Exporter, name: str, batches: Iterable[pa.RecordBatch], part: Path) -> Mapping[str, Any]:

@@ -347,8 +347,8 @@ def load(tmp_path: Path, registry: Registry, bounded: None) -> Load:
 
 
 def published(tmp_path: Path) -> list[str]:
-    """What stands in the cache."""
-    return [path.name for path in (tmp_path / "cache").glob("*")]
+    """What stands in the cache, or was left there."""
+    return sorted(path.name for path in (tmp_path / "cache").glob("[!cd]*/*"))
 
 
 @pytest.fixture
@@ -364,11 +364,14 @@ def as_list(named: Any) -> list[Any]:
 def test_refused(make: Callable[[Path], Any], code: str, here: Path, tmp_path: Path, load: Load) -> None:
     named = as_list(make(here))
     other = put(tmp_path / "other.jsonl")
+    load(other)
+    known = published(tmp_path)
+    assert len(known) == 1
     with pytest.raises(SourceError) as caught:
-        load(other, *named)  # what was read before is not published
+        load(other, *named)
     assert re.fullmatch(code, caught.value.code)
     assert str(caught.value).startswith(f"{caught.value.path}: ")
-    assert published(tmp_path) == []
+    assert published(tmp_path) == known, "what is sound by itself is kept, and nothing else"
     assert not (here / "canary").exists()
 
 
@@ -524,7 +527,9 @@ def test_case_57_a_file_that_changes_before_its_turn_is_refused(here: Path, tmp_
     with pytest.raises(SourceError, match=r"b\.jsonl: the file changed") as caught:
         load(*paths, progress=progress)
     assert caught.value.code == "changed_during_read"
-    assert published(tmp_path) == []
+    [kept] = published(tmp_path)
+    load(paths[0])
+    assert published(tmp_path) == [kept]
 
 
 def test_case_58_samples_do_not_stand_in_the_source(here: Path, tmp_path: Path, registry: Registry) -> None:
@@ -533,7 +538,7 @@ def test_case_58_samples_do_not_stand_in_the_source(here: Path, tmp_path: Path, 
     dataset = KTODataLoader(config, cache_dir=tmp_path / "cache", registry=registry).load_dataset("train")
     path.write_bytes(b"")
     assert [one["prompt"] for one in dataset] == [row["prompt"] for row in ROWS]
-    [entry] = (tmp_path / "cache").iterdir()
+    [entry] = (tmp_path / "cache" / "shards").iterdir()
     assert {path.stat().st_mode & 0o222 for path in entry.iterdir()} == {0}
 
 
@@ -642,5 +647,5 @@ def test_case_64_no_room_is_an_error_and_leaves_nothing(what: str, here: Path, t
     assert done.returncode == 1, done.stderr
     assert re.search(rb"File too large", done.stderr), done.stderr
     assert not target.exists()
-    left: Iterable[Path] = [*temporary.rglob("*"), *tmp_path.glob("caches/*/*"), *tmp_path.glob("out/*")]
+    left: Iterable[Path] = [*temporary.rglob("*"), *tmp_path.glob("caches/*/*/*"), *tmp_path.glob("out/*")]
     assert {path.name for path in left} <= {"o-jsonl.failed.yaml", "o-jsonl.rejects.txt"}

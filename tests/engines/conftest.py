@@ -25,7 +25,6 @@ from ktoformats.engines.running import running
 from ktoformats.engines.work import as_tables
 from ktoformats.store.mix import pieces_of
 from ktoformats.store.prepare import Stages, prepare
-from ktoformats.store.view import renamed, take
 
 if TYPE_CHECKING:
     from ktoformats.store.report import Report
@@ -140,7 +139,7 @@ def outcome(config: KTODataConfig, rejects: Path, engine: Engine | None = None) 
         error, report = f"{type(caught).__name__}: {caught}", getattr(caught, "report", None)
     samples = []
     if view is not None and engine is None:
-        samples = renamed(take(view.table, view.chosen), view.occurrence[view.chosen]).to_pylist()
+        samples = view.take(view.chosen).to_pylist()
     elif view is not None and engine is not None:
         samples = list(engine.rows(engine.shards(view, as_tables, rows_per_shard=500)))
     written = rejects.read_bytes() if rejects.exists() else b""

@@ -18,7 +18,7 @@ from ktoformats import (
     scale_of,
 )
 from ktoformats.convert.labels import LabelReader
-from ktoformats.store.cache import code_digest
+from ktoformats.store.digests import Digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +101,7 @@ def test_code_in_a_namespace_package_is_part_of_the_key(tmp_path: Path, monkeypa
     for text in ("ANSWER = 1\n", "ANSWER = 2\n"):
         module.write_text(text)
         __import__("company_ns.sub.plug")
-        digests.append(code_digest(["company_ns.sub.plug"]))
+        digests.append(Digests(tmp_path).of_code(["company_ns.sub.plug"]))
     assert len(set(digests)) == 2
     for name in [name for name in sys.modules if name.startswith("company_ns")]:
         del sys.modules[name]

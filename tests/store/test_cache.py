@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ktoformats import KTODataConfig, KTODataLoader, RejectBudgetError, SourceError
+from ktoformats.store.lock import only_one
+from ktoformats.store.vault import seal, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ def load(tmp_path: Path) -> Callable[..., KTODataLoader]:
 
 
 def entry(tmp_path: Path) -> Path:
-    [found] = [p for p in (tmp_path / "cache").iterdir() if not p.name.startswith(".")]
+    [found] = (tmp_path / "cache" / "shards").iterdir()
     return found
 
 
@@ -59,19 +60,22 @@ def test_an_edit_that_keeps_size_and_time_is_seen(load: Callable[..., Any], line
 @pytest.mark.parametrize(
     ("options", "cached"),
     [
-        ({"random_seed": 43}, False),
+        ({"random_seed": 43}, True),
         ({"keep": ["x"]}, False),
         ({"quality": "specification"}, False),
         ({"kto_specific": {"alpha": 0.5}}, False),
         ({"ranking_strategy": "halves"}, False),
         ({"scales": {"label": "thumbs"}}, False),
-        ({"on_error": "skip"}, False),
+        ({"on_error": "skip"}, True),
         ({"balance_labels": False}, True),
         ({"max_response_length": 7}, True),
         ({"filters": []}, True),
         ({"max_rejected": 5}, True),
         ({"preprocessing_num_workers": 2}, True),
-        ({"streaming": True}, True),
+        ({"streaming": True, "buffer_size": 10**6}, True),
+        ({"streaming": True, "buffer_size": 7}, False),
+        ({"pairwise_sampling_strategy": "random"}, False),
+        ({"validation_fraction": 0.1}, True),
     ],
     ids=str,
 )
@@ -103,9 +107,9 @@ def test_a_damaged_entry_is_moved_aside_and_built_again(
     elif damage == "gone":
         data.unlink()
     else:
-        body = json.loads(manifest.read_bytes())
+        body = unseal(manifest.read_bytes())
         body["files"]["../../evil"] = body["files"]["samples.arrow"]
-        manifest.write_text(json.dumps(body))
+        manifest.write_bytes(seal(body))
     again = load(path)
     assert not again.report.cached
     assert again.report.to_json() == whole.report.to_json()
@@ -118,15 +122,18 @@ def test_entries_are_private_and_sealed(load: Callable[..., Any], lines: Callabl
     assert stat.S_IMODE((tmp_path / "cache").stat().st_mode) == 0o700
     assert stat.S_IMODE(found.stat().st_mode) == 0o700
     assert {stat.S_IMODE(p.stat().st_mode) for p in found.iterdir()} == {0o444}
-    assert len(found.name) == 64
-    assert [p.name for p in (tmp_path / "cache").iterdir()] == [found.name]
+    assert len(found.name) == 64 + len(".00000")
+    assert list((tmp_path / "cache" / "building").iterdir()) == []
 
 
-def test_a_failed_build_leaves_no_entry(load: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path) -> None:
+def test_what_fails_over_its_budget_fails_again(
+    load: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path
+) -> None:
     path = lines([*RECORDS, *[b"x"] * 200])
-    with pytest.raises(RejectBudgetError, match="201 of 222 records were rejected"):
-        load(path)
-    assert list((tmp_path / "cache").iterdir()) == []
+    for _ in range(2):
+        with pytest.raises(RejectBudgetError, match="201 of 222 records were rejected"):
+            load(path)
+        assert list((tmp_path / "cache" / "building").iterdir()) == []
 
 
 def test_the_budget_is_judged_again_when_the_cache_is_opened(
@@ -171,15 +178,25 @@ def test_a_folder_of_someone_else_is_refused(
         load(lines(RECORDS))
 
 
-def test_what_a_killed_build_left_is_swept_after_a_day(
+def test_what_killed_builds_left_is_swept(
     load: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path
 ) -> None:
-    for name, age in ((".building-old", 25 * 3600), (".building-new", 3600)):
-        folder = tmp_path / "cache" / name
+    for name in ("a" * 64 + ".00003-x1y2", "b" * 64 + "-z3"):
+        folder = tmp_path / "cache" / "building" / name
         folder.mkdir(parents=True)
         (folder / "samples.arrow").write_bytes(b"x")
-        then = time.time() - age
-        os.utime(folder / "samples.arrow", (then, then))
-        os.utime(folder, (then, then))
     load(lines(RECORDS))
-    assert {p.name for p in (tmp_path / "cache").glob(".building-*")} == {".building-new"}
+    assert list((tmp_path / "cache" / "building").iterdir()) == []
+
+
+def test_what_somebody_builds_is_not_swept(
+    load: Callable[..., Any], lines: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "cache" / "building" / ("a" * 64 + "-x1y2")
+    folder.mkdir(parents=True)
+    with only_one(folder.with_name("a" * 64 + ".lock")) as alone:
+        assert alone
+        load(lines(RECORDS))
+        assert folder.is_dir()
+    load(lines([*RECORDS, {"prompt": "p", "response": "s", "label": 1}]))
+    assert not folder.exists()

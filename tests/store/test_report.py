@@ -130,7 +130,8 @@ def test_a_dead_worker_is_reported_with_file_and_lines(lines: Callable[..., Path
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert f"ERROR {path}:" in done.stdout, done.stderr
     assert f"the worker process died (exit status {-signal.SIGKILL})" in done.stdout
-    assert list((tmp_path / "cache").iterdir()) == []
+    for kind in ("shards", "views", "building"):
+        assert list((tmp_path / "cache" / kind).iterdir()) == []
 
 
 def test_splits_have_reports_of_their_own(lines: Callable[..., Path]) -> None:

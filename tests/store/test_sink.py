@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from ktoformats.feedback import SCHEMA
 from ktoformats.store import sink as sinks
-from ktoformats.store.sink import DATA_FILE, Sink
+from ktoformats.store.part import DATA_FILE
+from ktoformats.store.sink import Sink
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
     import pytest
 
 
+SCORES = ("response_quality", "utility_score", "weight", "position", "rank")
+
+
 def batch(response: str, rows: int) -> pa.RecordBatch:
-    columns = [
-        pa.array([response] * rows) if field.name == "response" else pa.nulls(rows, field.type) for field in SCHEMA
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    row = {field.name: "" for field in SCHEMA} | {"conversation": [], "line": 1} | dict.fromkeys(SCORES, 1.0)
+    return pa.RecordBatch.from_pylist([row | {"id": "0" * 32, "response": response}] * rows, schema=SCHEMA)
 
 
 def test_long_samples_do_not_wait_for_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,6 +33,6 @@ def test_long_samples_do_not_wait_for_many(tmp_path: Path, monkeypatch: pytest.M
     sink.write([batch("q" * 1000, 8)])
     assert (tmp_path / DATA_FILE).stat().st_size > before + 10_000
     sink.write([batch("a", 3)])
-    table = sink.finish()
+    table = sink.finish().whole()
     assert table["response"].to_pylist() == ["q" * 1000] * 16 + ["a"] * 3
     assert table["response"].num_chunks == 2

@@ -16,13 +16,16 @@ import pytest
 from torch.utils.data import DataLoader
 
 from ktoformats import SAMPLE_KEYS, SCHEMA, to_samples
-from ktoformats.store.view import View, whole
+from ktoformats.store import view as views
+from ktoformats.store.samples import Samples
 from ktoformats.train import decode
 from ktoformats.train.dataset import KTODataset
 from ktoformats.train.decode import Decoder, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ktoformats.store.view import View
 
 ALWAYS = ("role", "content")
 TEXTS = (
@@ -52,7 +55,14 @@ def message(chance: random.Random) -> dict[str, str]:
 def row(chance: random.Random, number: int) -> dict[str, Any]:
     made: dict[str, Any] = {name: chance.choice(TEXTS) for name in SCHEMA.names}
     made |= {name: chance.choice((0.0, -0.0, 1.0, chance.random())) for name in ("response_quality", "utility_score")}
-    made |= {"id": f"{chance.getrandbits(128):032x}", "group": f"{number:016x}", "line": number, "weight": 1.0}
+    made |= {
+        "id": f"{chance.getrandbits(128):032x}",
+        "group": f"{number:016x}",
+        "pair": "",
+        "origin": "",
+        "line": number,
+        "weight": 1.0,
+    }
     made |= {"label": chance.choice(("good", "bad")), "method": "kto", "source": f"/folder/{number % 3}.jsonl"}
     made |= {"position": chance.choice((None, 0.5)), "rank": None}
     made["kept"] = chance.choice(("", '{"model":"m","votes":3,"none":null,"list":[1,"ع"]}', '{"a":"ب"}'))
@@ -240,16 +250,20 @@ def numpy_int(place: int) -> Any:
     return np.int64(place)
 
 
+def whole(made: pa.Table) -> View:
+    return views.whole(Samples.of_table(made))
+
+
 def view_with_repeats(chunk: int) -> View:
     """Every third row's content again, later; some rows are not chosen."""
     made = table(4500)
     made = pa.concat_tables([made, made.take(pa.array(range(0, 4500, 3)))])
     chosen = np.flatnonzero(np.arange(len(made)) % 7 != 0)
-    return View(in_chunks(made, chunk), chosen)
+    return views.select(whole(in_chunks(made, chunk)), chosen, "test", "seventh")
 
 
 def expected_of(view: View) -> list[dict[str, Any]]:
-    samples = by_arrow(view.table.take(pa.array(view.chosen)))
+    samples = by_arrow(view.samples.take(view.chosen))
     seen: dict[str, int] = {}
     for sample in samples:
         number = seen[sample["id"]] = seen.get(sample["id"], -1) + 1
@@ -262,7 +276,7 @@ def expected_of(view: View) -> list[dict[str, Any]]:
 def test_all_roads_of_a_dataset_give_the_same(chunk: int, chunks: int) -> None:
     view = view_with_repeats(chunk)
     made, expected = KTODataset(view), expected_of(view)
-    assert made._view.table["id"].num_chunks == chunks, "many small chunks become one, large ones stay"
+    assert made._samples.parts[0].whole()["id"].num_chunks == chunks, "many small chunks become one, large ones stay"
     assert exact(list(made)) == exact(expected)
     places = random.Random(3).choices(range(-len(made), len(made)), k=64)
     wanted = exact([expected[place] for place in places])
@@ -309,7 +323,10 @@ def test_pickling_leaves_out_what_is_open() -> None:
     again = copy.deepcopy(made)
     assert exact([again[5]]) == exact([before])
     assert made.__getstate__()["_opened"] is None
-    assert len(ForkingPickler.dumps(made)) <= closed + made._view.occurrence.nbytes + 1000
+    assert (
+        len(ForkingPickler.dumps(made))
+        <= closed + made._occurrence.rows.nbytes + made._occurrence.numbers.nbytes + 1000
+    )
 
 
 @pytest.mark.parametrize(("method", "opened"), [("fork", False), ("fork", True), ("spawn", True)])

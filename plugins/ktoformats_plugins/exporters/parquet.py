@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ROWS_PER_GROUP = 65_536
-_REPEATED = [
-    name for name in SCHEMA.names if name not in ("id", "prompt", "response", "conversation", "group", "line")
-]
+_OWN = ("id", "prompt", "response", "conversation", "group", "line", "origin")
+_REPEATED = [name for name in SCHEMA.names if name not in _OWN]
 """The columns that a dictionary makes smaller; for the others it only takes time."""
 
 

@@ -16,6 +16,7 @@ class QualityBound(Filter):
     """Drops samples whose `response_quality` lies below `min_response_quality`; no bound unless set."""
 
     inherits: ClassVar[frozenset[str]] = frozenset({"min_response_quality"})
+    numbers: ClassVar[frozenset[str] | None] = frozenset({"response_quality"})
 
     min_response_quality: float | None = None
 

@@ -22,6 +22,7 @@ class UtilityBound(Filter):
     inherits: ClassVar[frozenset[str]] = frozenset(
         {"filter_low_utility", "min_utility_threshold", "max_utility_threshold"}
     )
+    numbers: ClassVar[frozenset[str] | None] = frozenset({"utility_score"})
 
     filter_low_utility: bool = True
     min_utility_threshold: float | None = None

@@ -1,0 +1,156 @@
+"""The numbers beside the samples: all that is needed to choose among them, without a look at a text.
+
+They stand in a file of their own, 90 bytes a sample, so that another threshold, seed or balance over millions of
+samples reads these and nothing else.
+"""
+
+from __future__ import annotations
+
+from binascii import unhexlify
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ktoformats.feedback import GOOD, NUMBERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ktoformats.plugin.kinds import Filter
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+FACTS: Final = ("judged", "rated", "pair", "ranked")
+"""The kinds of facts, by their number; any other is 255."""
+_OTHER_FACT: Final = 255
+
+
+def numbers_of(batch: pa.RecordBatch, names: Iterable[str] | None = None) -> pa.RecordBatch:
+    """The numbers of some samples.
+
+    Args:
+        batch: Rows of `SCHEMA`.
+        names: Which of `ktoformats.feedback.NUMBERS`; None takes all.
+    """
+    schema = pa.schema([NUMBERS.field(name) for name in (NUMBERS.names if names is None else names)])
+    columns = [_MAKERS[one.name](batch).astype(one.type.to_pandas_dtype(), copy=False) for one in schema]
+    return pa.RecordBatch.from_arrays(list(map(to_arrow, columns)), schema=schema)
+
+
+def to_numpy(column: pa.Array) -> Array:
+    """Numbers without nulls as numpy sees them, not copied.
+
+    Arrow's own road there imports pandas where it is installed, which takes longer than to open a million samples.
+    """
+    kind = column.type.to_pandas_dtype()
+    width = np.dtype(kind).itemsize
+    return np.frombuffer(column.buffers()[1] or b"", kind, len(column), column.offset * width if len(column) else 0)
+
+
+def to_arrow(values: Array) -> pa.Array:
+    """Numbers as Arrow sees them, not copied; its own road imports pandas, too."""
+    values = np.ascontiguousarray(values)
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+def seen_by(one: Filter, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """What a filter looks at: the samples, or the numbers that it asks for."""
+    return batch if one.numbers is None else numbers_of(batch, sorted(one.numbers))
+
+
+def hex_numbers(column: pa.Array) -> Array:
+    """The first 16 hexadecimal digits of every value as uint64; 0 for an empty one."""
+    _, places, data = column.buffers()
+    offsets = np.frombuffer(places, np.int32)[column.offset : column.offset + len(column) + 1]
+    text = b"" if data is None else bytes(memoryview(data)[offsets[0] : offsets[-1]])
+    lengths = np.diff(offsets)
+    filled = lengths > 0
+    numbers = np.zeros(len(column), np.uint64)
+    if filled.any():  # digests have one width
+        octets = np.frombuffer(unhexlify(text), np.uint8).reshape(int(filled.sum()), -1)
+        numbers[filled] = np.ascontiguousarray(octets[:, :8]).view(">u8")[:, 0]
+    return numbers
+
+
+def _hex(name: str) -> Callable[[pa.RecordBatch], Array]:
+    return lambda batch: hex_numbers(batch.column(name))
+
+
+def _same(name: str) -> Callable[[pa.RecordBatch], Array]:
+    return lambda batch: to_numpy(batch.column(name))
+
+
+def _length(name: str) -> Callable[[pa.RecordBatch], Array]:
+    return lambda batch: to_numpy(pc.utf8_length(batch.column(name)))
+
+
+def _text_length(name: str) -> Callable[[pa.RecordBatch], Array]:
+    def measure(batch: pa.RecordBatch) -> Array:
+        texts = batch.column(name)
+        lengths = to_numpy(pc.utf8_length(texts)).copy()
+        rows = np.flatnonzero(_may_have_blank_ends(texts))
+        if rows.size:
+            stripped = pc.utf8_trim_whitespace(texts.take(to_arrow(rows)))
+            lengths[rows] = to_numpy(pc.utf8_length(stripped))
+        return lengths
+
+    return measure
+
+
+def _is(name: str, value: str) -> Callable[[pa.RecordBatch], Array]:
+    return lambda batch: to_numpy(pc.equal(batch.column(name), value).cast(pa.uint8()))
+
+
+def _is_filled(name: str) -> Callable[[pa.RecordBatch], Array]:
+    return lambda batch: to_numpy(pc.not_equal(batch.column(name), "").cast(pa.uint8()))
+
+
+def _fact(batch: pa.RecordBatch) -> Array:
+    places = pc.index_in(batch.column("fact"), pa.array(FACTS))
+    return to_numpy(places.fill_null(_OTHER_FACT)).astype(np.uint8)
+
+
+_MAKERS: Final[dict[str, Callable[[pa.RecordBatch], Array]]] = {
+    "key": _hex("id"),
+    "group": _hex("group"),
+    "origin": _hex("origin"),
+    "pair": _hex("pair"),
+    "good": _is("label", GOOD),
+    "fact": _fact,
+    "has_cell": _is_filled("cell"),
+    "has_tool_calls": _is_filled("tool_calls"),
+    "response_quality": _same("response_quality"),
+    "utility_score": _same("utility_score"),
+    "prompt_length": _length("prompt"),
+    "response_length": _length("response"),
+    "prompt_text_length": _text_length("prompt"),
+    "response_text_length": _text_length("response"),
+    "line": _same("line"),
+}
+
+
+def _may_have_blank_ends(texts: pa.Array) -> Array:
+    """Texts that may begin or end in white space, told by a look at two bytes; most are none."""
+    _, places, data = texts.buffers()
+    offsets = np.frombuffer(places, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    filled = offsets[1:] > offsets[:-1]
+    may = np.zeros(len(texts), np.bool_)
+    if data is not None and filled.any():
+        octets = np.frombuffer(data, np.uint8)
+        first, last = octets[offsets[:-1][filled]], octets[offsets[1:][filled] - 1]
+        before = octets[np.maximum(offsets[1:][filled] - 3, 0)]
+        may[filled] = _MAY_BEGIN[first] | _MAY_END[last] | ((last >= _CONTINUED) & _MAY_BEGIN[before])
+        may[filled] |= (last >= _CONTINUED) & _MAY_BEGIN[octets[np.maximum(offsets[1:][filled] - 2, 0)]]
+    return may
+
+
+_CONTINUED: Final = 0x80
+"""From this on a byte is a part of a longer character."""
+_MAY_END: Final = np.zeros(256, np.bool_)
+_MAY_END[: ord(" ") + 1] = True
+_MAY_BEGIN: Final = _MAY_END.copy()
+_MAY_BEGIN[[character.encode()[0] for character in "\x85\u1680\u2000\u3000"]] = True
+"""The first bytes of white space."""

@@ -1,0 +1,199 @@
+"""A part of the samples: a table in memory, or two Arrow files that are memory-mapped when somebody looks."""
+
+from __future__ import annotations
+
+import mmap
+import weakref
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from ktoformats.feedback import NUMBERS, SCHEMA
+from ktoformats.store.numbers import numbers_of, to_arrow, to_numpy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ktoformats.store.numbers import Array
+
+DATA_FILE: Final = "samples.arrow"
+NUMBERS_FILE: Final = "numbers.arrow"
+NUMBERS_SCHEMA: Final = NUMBERS.append(pa.field("source", pa.uint32(), nullable=False))
+"""`source` is the place of a source's name among those of the part."""
+_ROWS_AT_ONCE: Final = 8192
+_SMALL_CHUNK: Final = 1024
+_DECODED: Final = 32
+"""Compressed batches that are held decoded."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some consecutive samples.
+
+    Attributes:
+        rows: How many.
+        names: The names of their sources.
+        table: They themselves, where they are in memory.
+        path: Else the folder of their files.
+        lengths: The rows of every batch in the file.
+        compressed: Whether its batches are.
+        coded: Whether the names of sources are not in the file, but only here.
+        holder: What keeps a temporary folder.
+    """
+
+    rows: int
+    names: tuple[str, ...] = ()
+    table: pa.Table | None = field(default=None, compare=False, repr=False)
+    path: Path | None = None
+    lengths: tuple[int, ...] = ()
+    compressed: bool = False
+    coded: bool = False
+    holder: Any = field(default=None, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {one.name: getattr(self, one.name) for one in fields(self)}
+        return own | {"holder": None}  # another process does not own it, and maps the files itself
+
+    @cached_property
+    def _samples(self) -> _Mapped:
+        return _Mapped(self._folder / DATA_FILE)
+
+    @cached_property
+    def _numbers(self) -> _Mapped:
+        return _Mapped(self._folder / NUMBERS_FILE)
+
+    @cached_property
+    def _table(self) -> pa.Table:
+        return self._samples.reader.read_all()
+
+    @property
+    def _folder(self) -> Path:
+        if self.path is None:
+            raise ValueError("these samples are in memory")
+        return self.path
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The samples in small batches, in order; each may be forgotten when the next is asked for."""
+        for number in range(len(self.lengths)) if self.path is not None else (0,):
+            for batch in self._read(number, columns):
+                yield from _sliced(batch)
+                forget_pages()
+
+    def _read(self, number: int, columns: Sequence[str] | None) -> list[pa.RecordBatch]:
+        if self.path is None:
+            table = self._in_memory()
+            return list((table if columns is None else table.select(columns)).to_batches())
+        return [self.batch(number, columns)]
+
+    def batch(self, number: int, columns: Sequence[str] | None = None) -> pa.RecordBatch:
+        """One batch of the file; `source` is a dictionary where it is coded."""
+        names = tuple(SCHEMA.names if columns is None else columns)
+        if self.compressed:
+            read = _decoded(self._samples, number, names)
+        else:
+            read = self._samples.reader.get_batch(number).select(names)
+        if not self.coded or "source" not in names:
+            return read
+        start = sum(self.lengths[:number])
+        codes = to_arrow(self.numbers("source")[start : start + len(read)].astype(np.int32))
+        named = pa.DictionaryArray.from_arrays(codes, pa.array(self.names))
+        return read.set_column(names.index("source"), "source", named)
+
+    def numbers(self, name: str) -> Array:
+        """A number of every sample, of shape (rows,); see `NUMBERS`, and `source`."""
+        if self.path is None:
+            return self._number_in_memory(name)
+        reader = self._numbers.reader
+        place = NUMBERS_SCHEMA.get_field_index(name)
+        parts = [to_numpy(reader.get_batch(n).column(place)) for n in range(reader.num_record_batches)]
+        return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, _dtype(name)), *parts])
+
+    def _number_in_memory(self, name: str) -> Array:
+        table = self._in_memory()
+        if name == "source":
+            own = {name: code for code, name in enumerate(self.source_names())}
+            parts = [np.array([own[one] for one in batch.to_pylist()]) for batch in table.column("source").chunks]
+        else:
+            parts = [to_numpy(numbers_of(batch, [name]).column(0)) for batch in table.to_batches()]
+        return np.concatenate([np.zeros(0, _dtype(name)), *parts]).astype(_dtype(name))
+
+    def source_names(self) -> tuple[str, ...]:
+        """The names of the sources, by their number."""
+        if self.path is not None:
+            return self.names
+        return tuple(self._in_memory().column("source").unique().to_pylist())
+
+    def whole(self) -> pa.Table:
+        """All of it as one table; a file is memory-mapped, and a compressed one decoded.
+
+        A coded `source` is left as it is in the file: see `numbers`.
+        """
+        if self.path is None:
+            return self._in_memory()
+        return self._table
+
+    def _in_memory(self) -> pa.Table:
+        return SCHEMA.empty_table() if self.table is None else self.table
+
+    def combined(self) -> Part:
+        """The same in one piece, where it is in many small ones in memory: access by row is quicker then."""
+        table = self.table
+        if table is None or not 1 < table.column(0).num_chunks > len(table) // _SMALL_CHUNK:
+            return self
+        return replace(self, table=table.combine_chunks())
+
+
+def _sliced(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    for start in range(0, len(batch), _ROWS_AT_ONCE):
+        yield batch.slice(start, _ROWS_AT_ONCE)
+
+
+def _dtype(name: str) -> Any:
+    return NUMBERS_SCHEMA.field(name).type.to_pandas_dtype()
+
+
+class _Mapped:
+    """A file of batches, memory-mapped when it is first read; the file itself is closed at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def memory(self) -> pa.Buffer:
+        with self._path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        _MAPPED.add(mapped)
+        return pa.py_buffer(mapped)
+
+    @cached_property
+    def reader(self) -> pa.ipc.RecordBatchFileReader:
+        return pa.ipc.open_file(self.memory)
+
+
+@lru_cache(maxsize=_DECODED)
+def _decoded(mapped: _Mapped, number: int, names: tuple[str, ...]) -> pa.RecordBatch:
+    """A compressed batch; columns that nobody asks for are not decoded."""
+    options = pa.ipc.IpcReadOptions(included_fields=[SCHEMA.get_field_index(name) for name in names])
+    return pa.ipc.open_file(mapped.memory, options=options).get_batch(number).select(names)
+
+
+_MAPPED: Final[weakref.WeakSet[mmap.mmap]] = weakref.WeakSet()
+
+
+def forget_pages() -> None:
+    """Give back the memory of what was read from mapped files; what is needed again is read again.
+
+    Who goes through samples once, from one end to the other, would else hold all of them in the end.
+    """
+    if hasattr(mmap, "MADV_DONTNEED"):
+        for mapped in list(_MAPPED):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def open_samples(path: Path) -> pa.Table:
+    """Memory-map a file of samples; the mapping lives as long as the table."""
+    return _Mapped(path).reader.read_all()

@@ -1,0 +1,218 @@
+"""All samples of a split, wherever they are: their numbers at hand, their texts on demand."""
+
+from __future__ import annotations
+
+import copy
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ktoformats.feedback import SCHEMA
+from ktoformats.store.numbers import to_arrow
+from ktoformats.store.part import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ktoformats.store.numbers import Array
+
+LABEL_BIT = np.uint64(1 << 60)
+"""The bit of an id's first 16 digits that is the label; see `identify`."""
+
+Tags = dict[str, Any]
+"""What a source adds to what its samples carry."""
+
+
+class Samples:
+    """Parts, one after the other; a row is a sample's place among all.
+
+    Args:
+        parts: The parts.
+        tags: For each part what its samples carry besides.
+        pieces: For each part the number of the piece it is of; each is one by itself by default.
+    """
+
+    def __init__(
+        self, parts: Sequence[Part], tags: Sequence[Tags] | None = None, pieces: Sequence[int] | None = None
+    ) -> None:
+        self.parts = tuple(parts)
+        self.tags = tuple(tags or [{}] * len(parts))
+        self.pieces = tuple(range(len(parts)) if pieces is None else pieces)
+        self.starts = list(accumulate((part.rows for part in parts), initial=0))
+        self._numbers: dict[str, Array] = {}
+        self._again: Array | None = None
+
+    @classmethod
+    def of_table(cls, table: pa.Table) -> Samples:
+        """Those of one table in memory."""
+        return cls([Part(len(table), table=table)])
+
+    def __len__(self) -> int:
+        return self.starts[-1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_numbers": {}, "_again": None}
+
+    def combined(self) -> Samples:
+        """The same, what is in memory in one piece each: access by row is quicker then."""
+        made = copy.copy(self)
+        made.parts = tuple(part.combined() for part in self.parts)
+        return made
+
+    def with_copies(self, rows: Array) -> Samples:
+        """These samples, and behind them copies of some."""
+        copies = Part(len(rows), table=self.take(rows))
+        return Samples([*self.parts, copies], [*self.tags, {}], [*self.pieces, -1])
+
+    def numbers(self, name: str) -> Array:
+        """A number of every sample, of shape (rows,): one of `NUMBERS`, or `source`, which counts in `sources`."""
+        if name not in self._numbers:
+            found = [part.numbers(name) for part in self.parts]
+            if name == "source":
+                found = [self._source_codes[number][codes] for number, codes in enumerate(found)]
+            self._numbers[name] = found[0] if len(found) == 1 else np.concatenate(found)
+        return self._numbers[name]
+
+    @property
+    def good(self) -> Array:
+        """Bool per row: True for desirable."""
+        return self.numbers("good").view(np.bool_)
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """The names of all sources."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.source_names()))
+
+    @cached_property
+    def _source_codes(self) -> list[Array]:
+        """For each part the number of each of its names among all."""
+        place = {name: number for number, name in enumerate(self.sources)}
+        return [np.array([place[name] for name in part.source_names()], np.uint32) for part in self.parts]
+
+    @cached_property
+    def again(self) -> Array:
+        """int64, the rows of answers that stand there more than once, by answer, then by pair, then by row.
+
+        Repeats and contradictions are found among them; most samples are unlike all others.
+        """
+        if self._again is not None:
+            return self._again
+        answers = self.numbers("key") & ~LABEL_BIT
+        ordered = np.sort(answers)
+        repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        rows = np.flatnonzero(_is_in(answers, repeated))
+        return rows[np.lexsort((rows, self.numbers("pair")[rows], answers[rows]))]
+
+    def know_again(self, rows: Array) -> None:
+        """Be told what `again` would find."""
+        self._again = rows
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The samples in small batches, in order; each may be forgotten when the next is asked for."""
+        for part, tags in zip(self.parts, self.tags, strict=True):
+            for batch in part.batches(columns):
+                yield plain(batch, tags)
+
+    def take(self, rows: Array, columns: Sequence[str] | None = None) -> pa.Table:
+        """Some samples, in this order, as a table of `SCHEMA` or of some of its columns.
+
+        Args:
+            rows: int64 of shape (samples,).
+            columns: Which; None takes all.
+        """
+        names = list(SCHEMA.names if columns is None else columns)
+        own = np.searchsorted(self.starts, rows, side="right") - 1
+        taken = [self._taken(int(number), rows[own == number], names) for number in np.unique(own)]
+        if not taken:
+            return _schema_of(names).empty_table()
+        if len(taken) == 1:
+            return taken[0]
+        return pa.concat_tables(taken).take(to_arrow(_places(own)))
+
+    def whole(self, columns: Sequence[str]) -> pa.Table:
+        """All of them as one table of some columns; texts in uncompressed files stay where they are."""
+        tables = [_schema_of(columns).empty_table()]
+        for number, part in enumerate(self.parts):
+            tables.append(self._taken(number, np.arange(part.rows) + self.starts[number], list(columns)))
+        return pa.concat_tables(tables)
+
+    def _taken(self, number: int, rows: Array, names: list[str]) -> pa.Table:
+        part, inside = self.parts[number], rows - self.starts[number]
+        if part.compressed:
+            table = _from_batches(part, inside, names)
+        else:
+            table = take(part.whole().select(names), inside)
+            if part.coded and "source" in names:
+                codes = to_arrow(part.numbers("source")[inside].astype(np.int32))
+                named = pa.DictionaryArray.from_arrays(codes, pa.array(part.source_names(), pa.string()))
+                table = table.set_column(names.index("source"), "source", named)
+        batches = [plain(batch, self.tags[number]) for batch in table.to_batches()]
+        return pa.Table.from_batches(batches, _schema_of(names))
+
+
+def _schema_of(names: Sequence[str]) -> pa.Schema:
+    return pa.schema([SCHEMA.field(name) for name in names])
+
+
+def _is_in(values: Array, ordered: Array) -> Array:
+    """Which values are among some that are in order."""
+    if not len(ordered):
+        return np.zeros(len(values), np.bool_)
+    found: Array = ordered[np.searchsorted(ordered, values).clip(max=len(ordered) - 1)] == values
+    return found
+
+
+def _from_batches(part: Part, rows: Array, names: list[str]) -> pa.Table:
+    """Rows of a compressed part: each batch that holds some is decoded once."""
+    ends = np.cumsum(part.lengths)
+    own = np.searchsorted(ends, rows, side="right")
+    taken = []
+    for number in np.unique(own).tolist():
+        start = int(ends[number]) - part.lengths[number]
+        taken.append(part.batch(number, names).take(to_arrow(rows[own == number] - start)))
+    if "source" in names and part.coded:
+        place = names.index("source")
+        taken = [one.set_column(place, "source", one.column(place).cast(pa.string())) for one in taken]
+    return pa.Table.from_batches(taken).take(to_arrow(_places(own)))
+
+
+def _places(own: Array) -> Array:
+    """Where each row stands, once rows are sorted by what is their own."""
+    places = np.empty(len(own), np.int64)
+    places[np.argsort(own, kind="stable")] = np.arange(len(own))
+    return places
+
+
+def take(table: pa.Table, rows: Array) -> pa.Table:
+    """Some rows of a table, in this order; consecutive ones are not copied."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+        return table.slice(int(rows[0]), len(rows))
+    return table.take(to_arrow(rows))
+
+
+def plain(batch: pa.RecordBatch, tags: Tags) -> pa.RecordBatch:
+    """A batch with the columns' own types, and with what its source adds to what a sample carries."""
+    names = batch.schema.names
+    if "source" in names and pa.types.is_dictionary(batch.column("source").type):
+        place = names.index("source")
+        batch = batch.set_column(place, SCHEMA.field("source"), batch.column("source").cast(pa.string()))
+    return tagged(batch, tags)
+
+
+def tagged(batch: pa.RecordBatch, tags: Tags) -> pa.RecordBatch:
+    """A batch with what its source adds to what a sample carries."""
+    names = batch.schema.names
+    if not tags or "kept" not in names:
+        return batch
+    kept = batch.column("kept")
+    empty, comma, brace, inner = (
+        pa.scalar(text, kept.type) for text in ("", ",", "{", orjson.dumps(tags).decode()[1:])
+    )
+    opened = pc.binary_join_element_wise(pc.utf8_slice_codeunits(kept, 0, -1), comma, empty)
+    column = pc.binary_join_element_wise(pc.if_else(pc.equal(kept, empty), brace, opened), inner, empty)
+    return batch.set_column(names.index("kept"), SCHEMA.field("kept"), column)
