@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
@@ -33,6 +34,7 @@ from ktoformats.store.cache import Cache, default_folder
 from ktoformats.store.choose import Stages
 from ktoformats.store.mix import Piece, pieces_of
 from ktoformats.store.prepare import joined_files, prepare
+from ktoformats.store.split import read_fractions
 from ktoformats.train.export import (
     FAILED_SUFFIX,
     MANIFEST_SUFFIX,
@@ -51,6 +53,9 @@ if TYPE_CHECKING:
     from ktoformats.convert.assemble import Assembly
     from ktoformats.plugin.kinds import Exporter
     from ktoformats.store.report import Report
+
+
+TRAIN: Final = "train"
 
 
 class WorkerCount(click.IntRange):
@@ -90,6 +95,12 @@ class WorkerCount(click.IntRange):
 @preset_option
 @set_option
 @click.option(
+    "--split",
+    "split_text",
+    metavar="NAME=SHARE,...",
+    help="Write several files into a folder, no conversation in two of them: train=0.9,validation=0.1.",
+)
+@click.option(
     "--rejects",
     type=click.Path(path_type=Path),
     help="Where rejected records go (default: beside the output).",
@@ -124,6 +135,7 @@ def command(
     mapping_file: Path | None,
     preset: str | None,
     settings: tuple[str, ...],
+    split_text: str | None,
     rejects: Path | None,
     on_error: str | None,
     workers: int | str | None,
@@ -148,28 +160,36 @@ def command(
       ktoformats convert votes.jsonl -o train.jsonl --mapping votes.yaml
       ktoformats convert se.json -o train.jsonl --set prompt_column=question \\
           --set chosen_column=response_j --set rejected_column=response_k
+      ktoformats convert votes.jsonl -o data --split train=0.8,validation=0.1,test=0.1
       ktoformats convert 'logs/*.jsonl' -o train --to parquet --engine ray
     """  # noqa: D301 - \b keeps click from joining the lines
+    fractions = read_fractions(split_text) if split_text is not None else {}
     config = data_config(
-        config_file, formats, settings, mapping_file, preset, on_error=on_error, preprocessing_num_workers=workers
+        config_file,
+        formats,
+        settings,
+        mapping_file,
+        preset,
+        on_error=on_error,
+        preprocessing_num_workers=workers,
+        **{f"{name}_fraction": share for name, share in fractions.items() if name != TRAIN},
     )
     registry = Registry()
     exporter_name, options = split_choice(_choice(exporter_name))
     exporter = cast("Exporter", registry.make("exporter", exporter_name, options, {}))
-    if target.is_dir() and engine_name == "local":
-        target = target / f"train{exporter.suffix}"
     if target.is_symlink():
         target = target.resolve()
     if engine_name == "ray":
         from ktoformats.cli.on_ray import check
 
+        if fractions:
+            raise ConfigError("--split chooses on this machine; say --engine local")
         check(target, exporter, exporter_name)
-    elif address is not None:
-        raise ConfigError("--address names a Ray; say --engine ray with it")
-    elif target.exists() and not target.is_file():
-        raise ConfigError(f"{target} is neither a file nor a folder; nothing was replaced")
+        outputs = {TRAIN: target}
     else:
-        _check_suffix(target, exporter, exporter_name, registry)
+        if address is not None:
+            raise ConfigError("--address names a Ray; say --engine ray with it")
+        outputs = _outputs(target, fractions, exporter, exporter_name, registry)
     if not (sources or config.train_file or config.sources):
         raise ConfigError("no SOURCE was named, and the config has neither data.train_file nor data.sources")
 
@@ -182,9 +202,9 @@ def command(
         from ktoformats.cli.on_ray import on_ray
 
         place = on_ray(target, address=address, workers=workers if isinstance(workers, int) else None)
-    report, manifest = _run(
+    made = _run(
         pieces,
-        target,
+        outputs,
         exporter,
         (exporter_name, options),
         config,
@@ -195,15 +215,38 @@ def command(
         shown=not as_json,
     )
     if as_json:
-        output.print_json({"output": str(target), **manifest})
+        whole = {"splits": {name: manifest for name, (_, manifest) in made.items()}} if fractions else made[TRAIN][1]
+        output.print_json({"output": str(target if fractions else outputs[TRAIN]), **whole})
         return
+    report, _ = made[TRAIN]
     rejects_shown(report)
     closing_table(report)
-    style = f", {manifest['told']['style']}" if "style" in manifest["told"] else ""
-    output.say(
-        f"wrote {report.samples} samples to {output.safe(target)} ({exporter_name}{style}, {manifest['order']} order)"
-    )
+    for name, (own, manifest) in made.items():
+        style = f", {manifest['told']['style']}" if "style" in manifest["told"] else ""
+        output.say(
+            f"wrote {own.samples} samples to {output.safe(outputs[name])} ({exporter_name}{style}, "
+            f"{manifest['order']} order)"
+        )
     closing_notes(report)
+    for name, (own, _) in made.items():
+        for warning in own.warnings if name != TRAIN else ():
+            output.warn(warning)
+
+
+def _outputs(
+    target: Path, fractions: dict[str, float], exporter: Exporter, name: str, registry: Registry
+) -> dict[str, Path]:
+    """The file of each split."""
+    if fractions:
+        if (target.exists() or target.suffix == exporter.suffix) and not target.is_dir():
+            raise ConfigError(f"--split writes several files; name a folder, not {target}")
+        return {split: target / f"{split}{exporter.suffix}" for split in fractions}
+    if target.is_dir():
+        return {TRAIN: target / f"{TRAIN}{exporter.suffix}"}
+    if target.exists() and not target.is_file():
+        raise ConfigError(f"{target} is neither a file nor a folder; nothing was replaced")
+    _check_suffix(target, exporter, name, registry)
+    return {TRAIN: target}
 
 
 def _check_suffix(target: Path, exporter: Exporter, name: str, registry: Registry) -> None:
@@ -230,7 +273,7 @@ def _choice(text: str) -> PluginChoice:
 
 def _run(
     pieces: list[Piece],
-    target: Path,
+    outputs: dict[str, Path],
     exporter: Exporter,
     choice: tuple[str, dict[str, Any]],
     config: KTODataConfig,
@@ -240,54 +283,67 @@ def _run(
     *,
     no_cache: bool,
     shown: bool,
-) -> tuple[Report, dict[str, Any]]:
+) -> dict[str, tuple[Report, dict[str, Any]]]:
+    """Write each split to its file; nothing is published before all of them can be."""
     pieces = [piece._replace(files=find_sources(piece.files)) for piece in pieces]
     paths = [one.path for piece in pieces for one in (*piece.files, *joined_files(piece.assembly))]
+    first = outputs[TRAIN]
     rejects_path = None
     if config.on_error == "quarantine":
-        configured = Path(str(config.rejects_file).replace("{split}", "train")) if config.rejects_file else None
-        rejects_path = rejects or configured or side_file(target, REJECTS_SUFFIX)
-    written = [
-        target,
-        *filter(None, [rejects_path]),
-        side_file(target, MANIFEST_SUFFIX),
-        side_file(target, FAILED_SUFFIX),
-    ]
+        configured = Path(str(config.rejects_file).replace("{split}", TRAIN)) if config.rejects_file else None
+        rejects_path = rejects or configured or side_file(first, REJECTS_SUFFIX)
+    _check_places(outputs, rejects_path, paths)
+    with ExitStack() as stack:
+        staged = stack.enter_context(_staged(rejects_path))
+        ray = stack.enter_context(place)
+        cache: Cache | None = Cache(default_folder())
+        if no_cache or ray:  # several splits are several looks at what is built once
+            kept = stack.enter_context(TemporaryDirectory(prefix="ktoformats-")) if len(outputs) > 1 else None
+            cache = Cache(Path(kept)) if kept else None
+        bar = stack.enter_context(progress(sum(path.stat().st_size for path in paths), shown=shown))
+        views = {}
+        for split in outputs:
+            try:
+                views[split] = prepare(
+                    split,
+                    pieces,
+                    config,
+                    registry,
+                    cache=cache,
+                    rejects_path=staged if split == TRAIN else None,
+                    progress=bar,
+                    stages=Stages(filter=ray.engine.filter) if ray else None,
+                    engine=ray.engine.convert if ray else None,
+                    for_training=exporter.training_order and split == TRAIN,
+                )
+            except (KTODataError, KTOLabelError) as error:
+                if error.report is not None and first.parent.is_dir():
+                    with suppress(OSError):  # what went wrong first is what people need to hear
+                        write_manifest(side_file(first, FAILED_SUFFIX), manifest_of(error.report, error=str(error)))
+                raise
+        made = {}
+        for split, (view, report) in views.items():
+            if ray:
+                made[split] = report, ray.export(view, report, *choice, outputs[split])
+            else:
+                made[split] = report, export(view, report, exporter, choice[0], outputs[split])
+    if rejects_path is None:
+        side_file(first, REJECTS_SUFFIX).unlink(missing_ok=True)  # an earlier run's, of another output
+    return made
+
+
+def _check_places(outputs: dict[str, Path], rejects: Path | None, sources: list[Path]) -> None:
+    """Refuse to write over a source, or to write one file twice."""
+    written = [*outputs.values(), *filter(None, [rejects])]
+    written += [side_file(path, suffix) for path in outputs.values() for suffix in (MANIFEST_SUFFIX, FAILED_SUFFIX)]
     for number, path in enumerate(written):
         if any(
             (path.exists() and source.samefile(path)) or source.resolve().is_relative_to(path.resolve())
-            for source in paths
+            for source in sources
         ):
             raise ConfigError(f"{path} is also a source; write somewhere else")
         if path in written[:number]:
             raise ConfigError(f"{path} would be written twice; choose another name for the rejects or the output")
-    with _staged(rejects_path) as staged, place as ray:
-        try:
-            with progress(sum(path.stat().st_size for path in paths), shown=shown) as bar:
-                view, report = prepare(
-                    "train",
-                    pieces,
-                    config,
-                    registry,
-                    cache=None if no_cache or ray else Cache(default_folder()),
-                    rejects_path=staged,
-                    progress=bar,
-                    stages=Stages(filter=ray.engine.filter) if ray else None,
-                    engine=ray.engine.convert if ray else None,
-                    for_training=exporter.training_order,
-                )
-        except (KTODataError, KTOLabelError) as error:
-            if error.report is not None and target.parent.is_dir():
-                with suppress(OSError):  # what went wrong first is what people need to hear
-                    write_manifest(side_file(target, FAILED_SUFFIX), manifest_of(error.report, error=str(error)))
-            raise
-        if ray:
-            manifest = ray.export(view, report, *choice, target)
-        else:
-            manifest = export(view, report, exporter, choice[0], target)
-    if rejects_path is None:
-        side_file(target, REJECTS_SUFFIX).unlink(missing_ok=True)  # an earlier run's, of another output
-    return report, manifest
 
 
 @contextmanager

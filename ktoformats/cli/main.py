@@ -15,11 +15,13 @@ from ktoformats.cli.output import console, print_json, safe
 from ktoformats.errors import ConfigError, KtoFormatsError, PluginError
 
 _COMMANDS: Final = {
+    "cache": Entry("ktoformats.cli.cache:command", "See, check and clear what is kept between runs."),
     "config": Entry("ktoformats.cli.config:command", "Make, check and describe configuration files."),
     "convert": Entry("ktoformats.cli.convert:command", "Turn preference feedback into KTO training data."),
     "demo": Entry("ktoformats.cli.demo:command", "Convert a packaged sample of every format and show the result."),
     "inspect": Entry("ktoformats.cli.inspect:command", "Look at a source: shape, format, first samples."),
     "plugin": Entry("ktoformats.cli.plugin:command", "See what is installed, check it, begin a plugin of your own."),
+    "why": Entry("ktoformats.cli.why:command", "Tell the whole story of one record: what became of it, and why."),
 }
 EXIT_DATA, EXIT_USAGE, EXIT_PLUGIN, EXIT_DEFECT, EXIT_INTERRUPTED = 1, 2, 3, 70, 130
 TRACEBACK_VARIABLE: Final = "KTOFORMATS_TRACEBACK"

@@ -79,12 +79,39 @@ class Vault:
         if facts is None:
             self._set_aside(path)
             return None
+        with suppress(OSError):
+            os.utime(self._stamp_file(path).path)
         return Entry(path, facts)
 
-    def is_sound(self, path: Path) -> bool:
-        """Whether every byte of an entry is as it was sealed; it stays where it is."""
+    def last_used(self, path: Path) -> float:
+        """When an entry was opened, or else built, in seconds since 1970."""
+        for seen in (self._stamp_file(path).path, path):
+            with suppress(OSError):
+                return seen.stat().st_mtime
+        return 0.0
+
+    def facts(self, path: Path) -> dict[str, Any] | None:
+        """What the builder of an entry had to say, its files unseen; None where its manifest is damaged."""
         sealed = _sealed(path)
-        return sealed is not None and _is_whole(path, sealed["files"])
+        return None if sealed is None else dict(sealed["facts"])
+
+    def tidy(self) -> int:
+        """Remove damaged entries, what killed builds left, and notes about entries that are gone.
+
+        Returns:
+            How many bytes there were.
+        """
+        self.make()
+        self.sweep()
+        freed = 0
+        for path in (self.root / DAMAGED).iterdir():
+            freed += sum(file.lstat().st_size for file in path.rglob("*"))
+            shutil.rmtree(path, ignore_errors=True)
+        there = {f"{path.parent.name}-{path.name}" for kind in KINDS for path in self.entries(kind)}
+        for note in (self.root / CHECKED).iterdir():
+            if note.stem not in there:
+                note.unlink(missing_ok=True)
+        return freed
 
     @contextmanager
     def only_builder(self, name: str) -> Iterator[None]:
@@ -191,7 +218,7 @@ class Vault:
         self.make()
         with self.folder(path.name) as folder:
             path.rename(folder / path.name)
-        (self.root / CHECKED / f"{path.parent.name}-{path.name}.json").unlink(missing_ok=True)
+        self._stamp_file(path).forget()
 
     def _checked(self, kind: str, path: Path) -> dict[str, Any] | None:
         sealed = _sealed(path)
@@ -237,30 +264,30 @@ class Note:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     @property
     def known(self) -> Any:
         """What it says; None if it says nothing."""
         try:
-            return unseal(self._path.read_bytes())
+            return unseal(self.path.read_bytes())
         except OSError:
             return None
 
     def write(self, value: Any) -> None:
         """Have it say something else."""
-        handle, name = tempfile.mkstemp(prefix=f".{self._path.name}", dir=self._path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}", dir=self.path.parent)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(seal(value))
-            Path(name).replace(self._path)
+            Path(name).replace(self.path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
 
     def forget(self) -> None:
         """Have it say nothing."""
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
 
 def seal(value: Any) -> bytes:
