@@ -11,6 +11,7 @@ from ktoformats.convert.assemble import Assembly, assemble
 from ktoformats.errors import ConfigError
 from ktoformats.overrides import Overrides, SpecificationMethods
 from ktoformats.plugin.registry import Registry
+from ktoformats.read.named import find_sources
 from ktoformats.read.rows import blocks_of_records
 from ktoformats.store.cache import Cache, default_folder
 from ktoformats.store.mix import Piece, pieces_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ktoformats.store.view import View
     from ktoformats.train.dataset import KTODataset
     from ktoformats.train.stream import KTOStream
+    from ktoformats.train.why import Story
 
 _ASSEMBLIES = 16
 _RECORDS = "<records>"
@@ -74,6 +76,8 @@ class PreferenceDataLoader:
         self.registry = registry or Registry()
         self._own_registry = registry is not None
         self.reports: dict[str, Report] = {}
+        self.views: dict[str, View] = {}
+        """What was chosen for each split; `views["train"].diff(other)` says what another choice did otherwise."""
         folder = Path(cache_dir) if cache_dir else default_folder()
         self._cache = Cache(folder, cache_compression, verify=_checked(cache_verify)) if enable_cache else None
         self._progress = progress
@@ -176,7 +180,7 @@ class PreferenceDataLoader:
         if rows is not None:
             pieces = [Piece(None, config, overrides.apply(self._assembly(config)))]
         else:
-            pieces = pieces_of(split, config, lambda own: overrides.apply(self._assembly(own)))
+            pieces = self._pieces(split)
         try:
             view, report = prepare(
                 split,
@@ -196,7 +200,32 @@ class PreferenceDataLoader:
                 self.reports[split], self._last = partial, split
             raise
         self.reports[split], self._last = report, split
+        self.views[split] = view
         return view
+
+    def why(self, what: str, split: str = "train") -> list[Story]:
+        """Tell the whole story of a record: how it was read, what decided its label, what became of its samples.
+
+        Args:
+            what: `FILE:LINE`, or the id of one of its samples; an id may stand for several records of one content.
+            split: The split whose choice is told; it is loaded if it was not.
+
+        Returns:
+            For each record what became of it; `story.told()` has it in sentences.
+
+        Raises:
+            ConfigError: There is no such record or sample.
+            KtoFormatsError: As `load_dataset`.
+        """
+        from ktoformats.train.why import why
+
+        view = self.views[split] if split in self.views else self._load_view(split)
+        pieces = self._pieces(split)
+        return why(what, view, [(one, piece.assembly) for piece in pieces for one in find_sources(piece.files)])
+
+    def _pieces(self, split: str) -> list[Piece]:
+        overrides = Overrides.of(self)
+        return pieces_of(split, self.config, lambda own: overrides.apply(self._assembly(own)))
 
     def _make_dataset(self, view: View) -> KTODataset:
         from ktoformats.train.dataset import KTODataset
