@@ -49,6 +49,7 @@ _HOMES = {
         "SourceError",
     ),
     "ktoformats.feedback": (
+        "NUMBERS",
         "REASONS",
         "SAMPLE_KEYS",
         "SCHEMA",
@@ -266,6 +267,9 @@ if TYPE_CHECKING:
     )
     from ktoformats.errors import (
         SourceError as SourceError,
+    )
+    from ktoformats.feedback import (
+        NUMBERS as NUMBERS,
     )
     from ktoformats.feedback import (
         REASONS as REASONS,

@@ -414,13 +414,15 @@ class Overrides(NamedTuple):
         return self.loader._load_raw_data(split) if self.loads_rows else None  # noqa: SLF001
 
     def cache(self, cache: Cache | None) -> Cache | None:
-        """The cache, salted; none for overrides that take part in the build.
+        """The cache, salted; none for overrides that take part in the build, no views for those that choose.
 
         What a method does hangs on its globals, closures and the loader's state, which no digest of its source
         can see. A loader that knows better declares a text `cache_salt` that changes when its answers do.
         """
-        if cache is None or not self.names - _AFTER_THE_BUILD:
+        if cache is None or not self.names:
             return cache
+        if not self.names - _AFTER_THE_BUILD:
+            return cache._replace(views=False)
         salt = getattr(self.loader, "cache_salt", None)
         if self.loads_rows or not isinstance(salt, str):
             logger.info("Overridden methods decide what is built, so it is not cached (see cache_salt)")

@@ -102,6 +102,7 @@ CONSTANTS: Final[dict[str, str]] = {
     "Fact": "Any of the five facts.",
     "REASONS": "Reason code to its meaning.",
     "SAMPLE_KEYS": "The keys of a sample.",
+    "NUMBERS": "The Arrow schema of the numbers beside the samples, which filters may ask for.",
     "SCHEMA": "The Arrow schema of samples, the facts behind each label included.",
     "UNDEFINED": "The quality score of a response that cannot be measured: NaN.",
     "hookimpl": "Marks a function of a plugin module as the implementation of a hook.",

@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from ktoformats.plugin.kinds import Exporter
     from ktoformats.store.report import Report
 
+    Made = dict[str, tuple[Report, dict[str, Any]]]
+    """The report and the manifest of every split."""
+
 
 TRAIN: Final = "train"
 
@@ -217,16 +220,19 @@ def command(
     if as_json:
         whole = {"splits": {name: manifest for name, (_, manifest) in made.items()}} if fractions else made[TRAIN][1]
         output.print_json({"output": str(target if fractions else outputs[TRAIN]), **whole})
-        return
+    else:
+        _tell(made, outputs, exporter_name)
+
+
+def _tell(made: Made, outputs: dict[str, Path], exporter: str) -> None:
+    """Where everything went."""
     report, _ = made[TRAIN]
     rejects_shown(report)
     closing_table(report)
     for name, (own, manifest) in made.items():
         style = f", {manifest['told']['style']}" if "style" in manifest["told"] else ""
-        output.say(
-            f"wrote {own.samples} samples to {output.safe(outputs[name])} ({exporter_name}{style}, "
-            f"{manifest['order']} order)"
-        )
+        order = manifest["order"]
+        output.say(f"wrote {own.samples} samples to {output.safe(outputs[name])} ({exporter}{style}, {order} order)")
     closing_notes(report)
     for name, (own, _) in made.items():
         for warning in own.warnings if name != TRAIN else ():
@@ -283,7 +289,7 @@ def _run(
     *,
     no_cache: bool,
     shown: bool,
-) -> dict[str, tuple[Report, dict[str, Any]]]:
+) -> Made:
     """Write each split to its file; nothing is published before all of them can be."""
     pieces = [piece._replace(files=find_sources(piece.files)) for piece in pieces]
     paths = [one.path for piece in pieces for one in (*piece.files, *joined_files(piece.assembly))]

@@ -143,10 +143,16 @@ class BasePreferenceConfig(Section):
 
     # Splits of one file
     validation_fraction: float | None = Field(
-        default=None, gt=0, lt=1, description="This share of train_file is the validation split, see below."
+        default=None,
+        gt=0,
+        lt=1,
+        description="This share of train_file is the validation split; no conversation stands in two.",
     )
     test_fraction: float | None = Field(
-        default=None, gt=0, lt=1, description="This share of train_file is the test split, see below."
+        default=None,
+        gt=0,
+        lt=1,
+        description="This share of train_file is the test split; no conversation stands in two.",
     )
 
     # Columns
@@ -206,7 +212,7 @@ class BasePreferenceConfig(Section):
     )
     lazy_loading: bool = Field(default=False, description="Leave samples on disk, decode them on access.")
     max_samples_in_memory: int | None = Field(
-        default=None, ge=1, description="From this many samples on, leave them on disk; unset, from 64 MiB on."
+        default=None, ge=1, description="More samples than this are left on disk; unset, more than 64 MiB."
     )
 
     # Accounting

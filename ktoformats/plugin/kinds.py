@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from ktoformats.feedback import GOOD
+from ktoformats.feedback import GOOD, NUMBERS
 from ktoformats.plugin.discovery import GROUPS as GROUPS
+from ktoformats.plugin.faults import suggest
 from ktoformats.plugin.scale import Reading, Scale
 
 if TYPE_CHECKING:
@@ -288,7 +289,21 @@ class Filter(Plugin):
     """
 
     numbers: ClassVar[frozenset[str] | None] = None
-    """Names of `ktoformats.feedback.NUMBERS`, such as `response_quality` or `prompt_length`; None for the samples."""
+    """Names of `ktoformats.NUMBERS`, such as `response_quality` or `prompt_length`; None for the samples."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a number that does not exist.
+
+        Raises:
+            TypeError: There is one; the message says what it may have been meant to be.
+        """
+        super().__init_subclass__(**options)
+        for name in sorted(cls.numbers or ()):
+            if name not in NUMBERS.names:
+                known = ", ".join(NUMBERS.names)
+                raise TypeError(
+                    f"{cls.__name__}.numbers names {name!r}{suggest(name, NUMBERS.names)}; there are {known}"
+                )
 
     @abstractmethod
     def drops(self, batch: pa.RecordBatch) -> Iterable[Dropped]:

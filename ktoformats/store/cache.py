@@ -40,6 +40,8 @@ class Cache(NamedTuple):
     salt: str = ""
     """What else decides the samples, such as the sources of overriding methods."""
     verify: Verify = "first"
+    views: bool = True
+    """Whether choices are kept, too; not where somebody's own methods make them."""
 
 
 class Kept:
@@ -65,7 +67,7 @@ class Kept:
 
     def open_view(self, key: str | None, samples: Samples, report: Report) -> View | None:
         """A view that is kept; the report is told what it was told when the view was made."""
-        entry = self.vault.open(VIEWS, key) if key is not None else None
+        entry = self.vault.open(VIEWS, key) if key is not None and self._cache.views else None
         if entry is None or entry.facts["rows"] != len(samples):
             return None
         report.restore(entry.facts["report"])
@@ -77,7 +79,7 @@ class Kept:
     def save_view(self, key: str | None, view: View, report: Report) -> None:
         """Keep a view, if that is worth it and nobody has kept it meanwhile."""
         rows = len(view.samples)
-        if key is None or rows < WORTH_KEEPING or report.copied:
+        if key is None or not self._cache.views or rows < WORTH_KEEPING or report.copied:
             return
         repeats = np.array([view.occurrence.rows, view.occurrence.numbers], np.int64)
         arrays = {_ROWS: view.chosen, _REASONS: view.reasons, _REPEATS: repeats}

@@ -65,7 +65,7 @@ def hex_numbers(column: pa.Array) -> Array:
     """The first 16 hexadecimal digits of every value as uint64; 0 for an empty one."""
     _, places, data = column.buffers()
     offsets = np.frombuffer(places, np.int32)[column.offset : column.offset + len(column) + 1]
-    text = b"" if data is None else bytes(memoryview(data)[offsets[0] : offsets[-1]])
+    text = b"" if data is None or not len(column) else bytes(memoryview(data)[offsets[0] : offsets[-1]])
     lengths = np.diff(offsets)
     filled = lengths > 0
     numbers = np.zeros(len(column), np.uint64)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import os
 import weakref
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -164,10 +166,10 @@ class _Mapped:
 
     @cached_property
     def memory(self) -> pa.Buffer:
-        with self._path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        _MAPPED.add(mapped)
-        return pa.py_buffer(mapped)
+        with pa.memory_map(os.fsencode(self._path)) as file:  # Python's own mmap would keep a descriptor open
+            mapped = file.read_buffer()
+        _MAPPED[mapped.address] = mapped
+        return pa.py_buffer(mapped)  # which all that lies in it keeps alive
 
     @cached_property
     def reader(self) -> pa.ipc.RecordBatchFileReader:
@@ -181,7 +183,8 @@ def _decoded(mapped: _Mapped, number: int, names: tuple[str, ...]) -> pa.RecordB
     return pa.ipc.open_file(mapped.memory, options=options).get_batch(number).select(names)
 
 
-_MAPPED: Final[weakref.WeakSet[mmap.mmap]] = weakref.WeakSet()
+_MAPPED: Final[weakref.WeakValueDictionary[int, pa.Buffer]] = weakref.WeakValueDictionary()
+"""What is mapped, by its address."""
 
 
 def forget_pages() -> None:
@@ -190,8 +193,15 @@ def forget_pages() -> None:
     Who goes through samples once, from one end to the other, would else hold all of them in the end.
     """
     if hasattr(mmap, "MADV_DONTNEED"):
-        for mapped in list(_MAPPED):
-            mapped.madvise(mmap.MADV_DONTNEED)
+        for mapped in list(_MAPPED.values()):
+            _madvise()(mapped.address, mapped.size, mmap.MADV_DONTNEED)
+
+
+@cache
+def _madvise() -> Any:
+    function = ctypes.CDLL(None).madvise
+    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return function
 
 
 def open_samples(path: Path) -> pa.Table:

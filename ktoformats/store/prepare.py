@@ -188,13 +188,13 @@ def _protect(sources: list[Source], target: Path | None) -> None:
 
 
 def _sink(config: KTODataConfig) -> Sink:
-    """Where the samples go: the smallest of the memory limits that are set decides."""
+    """Where the samples go: what is streamed, or to be left on disk, lies in files from the first sample on."""
     limits = [
         limit for limit in (config.max_samples_in_memory, config.buffer_size if config.streaming else None) if limit
     ]
     held = min(limits, default=None)
     buffered = ROWS_PER_BATCH if held is None else min(held, ROWS_PER_BATCH)
-    in_memory = 0 if config.lazy_loading else held
+    in_memory = 0 if config.lazy_loading or config.streaming else held
     return Sink(in_memory=in_memory, buffered=buffered)
 
 

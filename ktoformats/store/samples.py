@@ -177,7 +177,7 @@ def _from_batches(part: Part, rows: Array, names: list[str]) -> pa.Table:
         taken.append(part.batch(number, names).take(to_arrow(rows[own == number] - start)))
     if "source" in names and part.coded:
         place = names.index("source")
-        taken = [one.set_column(place, "source", one.column(place).cast(pa.string())) for one in taken]
+        taken = [one.set_column(place, SCHEMA.field("source"), one.column(place).cast(pa.string())) for one in taken]
     return pa.Table.from_batches(taken).take(to_arrow(_places(own)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from bisect import bisect_left
 from functools import cached_property
 from pathlib import Path
@@ -118,9 +119,12 @@ class KTODataset(Dataset[dict[str, Any]]):
 
         Args:
             indices: Positions, or a bool for each sample.
+
+        Raises:
+            IndexError: There is no such position, or there are not as many bools as samples.
         """
         chosen = np.asarray(indices)
-        chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
+        chosen = chosen if chosen.dtype == np.bool_ else chosen.astype(np.int64)
         return self._of(self._rows[chosen])
 
     def split(self, *, seed: int = 42, **fractions: float) -> dict[str, KTODataset]:
@@ -134,7 +138,7 @@ class KTODataset(Dataset[dict[str, Any]]):
             fractions: The share of each part by its name: `split(train=0.9, validation=0.1)`.
 
         Raises:
-            ConfigError: The shares are not all positive, or do not sum to 1.
+            ConfigError: A share is no number from 0 to 1, or they do not sum to 1.
         """
         rows, samples = self._rows, self._samples
         groups, origins = samples.numbers("group")[rows], samples.numbers("origin")[rows]
@@ -167,8 +171,9 @@ class KTODataset(Dataset[dict[str, Any]]):
             seed: Another seed gives another order with the same properties.
         """
         ordered = training_rows(self._samples, self._rows, self._occurrence, seed=seed)
-        by_row = np.argsort(self._rows, kind="stable")
-        return by_row[np.searchsorted(self._rows, ordered, sorter=by_row)]
+        positions = np.empty(len(ordered), np.int64)
+        positions[np.argsort(ordered, kind="stable")] = np.argsort(self._rows, kind="stable")
+        return positions
 
     def collate_fn(self, batch: list[dict[str, Any]]) -> dict[str, Any]:
         """Collate samples without torch: lists of texts, tensors of numbers.
@@ -230,7 +235,8 @@ class KTODataset(Dataset[dict[str, Any]]):
         if len(self._occurrence.rows):
             table = renamed(table, self._occurrence.of(np.arange(len(table))))
         places = InMemoryTable(pa.table({"indices": pa.array(self._rows.astype(np.uint64))}))
-        return datasets.Dataset(InMemoryTable(table), indices_table=places)
+        # left alone, datasets pickles all texts to find a fingerprint
+        return datasets.Dataset(InMemoryTable(table), indices_table=places, fingerprint=uuid.uuid4().hex)
 
     def _table(self, rows: np.ndarray, names: Sequence[str] | None = None) -> pa.Table:
         table = self._samples.take(rows, names)
