@@ -221,7 +221,8 @@ class PreferenceDataLoader:
 
         view = self.views[split] if split in self.views else self._load_view(split)
         pieces = self._pieces(split)
-        return why(what, view, [(one, piece.assembly) for piece in pieces for one in find_sources(piece.files)])
+        files = [(one, piece.assembly) for piece in pieces for one in find_sources(piece.files)]
+        return why(what, view, files, self.reports[split].rejects)
 
     def _pieces(self, split: str) -> list[Piece]:
         overrides = Overrides.of(self)

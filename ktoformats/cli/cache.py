@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,14 +13,17 @@ import click
 
 from ktoformats.cli import output
 from ktoformats.cli.output import json_option
+from ktoformats.errors import ConfigError, SourceError
 from ktoformats.store.cache import default_folder
-from ktoformats.store.vault import KINDS, Vault
+from ktoformats.store.vault import BUILDING, CHECKED, DAMAGED, DIGESTS, KINDS, Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _DAY_S: Final = 24 * 3600
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_FOLDERS: Final = (*KINDS, BUILDING, CHECKED, DIGESTS, DAMAGED)
+_DIGEST_NOTE: Final = re.compile(r"[0-9a-f]{64}\.json")
 folder_option = click.option(
     "--cache-dir", type=click.Path(path_type=Path), help="The cache (default: ktoformats in the user's cache folder)."
 )
@@ -34,9 +39,12 @@ class Size(click.ParamType):  # type: ignore[type-arg]
         text = str(value).strip().upper().removesuffix("B")
         number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "")
         try:
-            return int(float(number) * _UNITS[unit])
+            size = int(float(number) * _UNITS[unit])
         except (ValueError, OverflowError):
+            size = -1
+        if size < 0:
             self.fail(f"{value!r} is no size; write bytes, or 500M, or 20GB", param, ctx)
+        return size
 
 
 @click.group()
@@ -44,8 +52,14 @@ def command() -> None:
     """See, check and clear what is kept between runs.
 
     Samples that were built once are kept in shards, under the digests of their sources and of all that read them;
-    what was chosen among them is kept in views. Everything here can be built again from the sources.
-    """
+    what was chosen among them is kept in views. They hold copies of your texts. Everything here can be built again
+    from the sources, so nothing is lost by clearing it but time.
+
+    \b
+    Examples:
+      ktoformats cache ls
+      ktoformats cache prune --older-than 7
+    """  # noqa: D301 - \b keeps click from joining the lines
 
 
 @command.command("ls")
@@ -59,8 +73,17 @@ def list_entries(cache_dir: Path | None, *, as_json: bool) -> None:
     if as_json:
         output.print_json({"folder": str(vault.root), "bytes": total, "entries": rows})
         return
+    if not rows:
+        output.say(f"{output.safe(vault.root)}: nothing is kept; the next conversion begins it")
+        return
     cells = [
-        (row["kind"], row["name"][:12] + row["name"][64:], _ago(row["used"]), row["samples"], _size(row["bytes"]))
+        (
+            row["kind"],
+            row["name"][:12] + row["name"][64:],
+            _ago(row["used"]),
+            "damaged" if row["damaged"] else row["samples"],
+            _size(row["bytes"]),
+        )
         for row in rows
     ]
     output.table(output.safe(vault.root), ("kind", "name", "last used", "samples", "size"), cells, numbers=2)
@@ -72,16 +95,17 @@ def list_entries(cache_dir: Path | None, *, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, cache_dir: Path | None, *, as_json: bool) -> None:
-    """Compare every kept file with its digest; what is damaged is moved aside and built again when needed.
+    """Compare every kept file with its digest.
 
-    Exit status 1 if anything was damaged.
+    What is damaged is moved aside, and built again when it is needed. Exit status 1 if anything was damaged.
     """
     vault = _vault(cache_dir, "always")
-    paths = [path for kind in KINDS for path in vault.entries(kind)]
+    with _readable(vault.root):
+        paths = [path for kind in KINDS for path in vault.entries(kind)]
     damaged = []
-    with _bar(len(paths), shown=not as_json) as step:
+    with _readable(vault.root), _bar(len(paths), shown=not as_json) as step:
         for path in paths:
-            if vault.open(path.parent.name, path.name) is None:
+            if not _is_sound(vault, path):
                 damaged.append(path.name)
             step()
     if as_json:
@@ -92,6 +116,18 @@ def verify(ctx: click.Context, cache_dir: Path | None, *, as_json: bool) -> None
         output.say(f"{len(paths)} entries checked, {len(damaged)} damaged")
     if damaged:
         ctx.exit(1)
+
+
+def _is_sound(vault: Vault, path: Path) -> bool:
+    """Whether an entry is whole; to look at it is not to use it."""
+    if not path.is_dir():
+        return True  # another process removed it
+    used = vault.last_used(path)
+    if vault.open(path.parent.name, path.name) is None:
+        return False
+    with suppress(OSError):
+        os.utime(vault.root / CHECKED / f"{path.parent.name}-{path.name}.json", (used, used))
+    return True
 
 
 @command.command()
@@ -106,12 +142,18 @@ def verify(ctx: click.Context, cache_dir: Path | None, *, as_json: bool) -> None
     help="Remove what was not used for so many days.",
 )
 @click.option(
-    "--max-size", "most", type=Size(), metavar="SIZE", help="Then remove the least recently used, until it fits."
+    "--max-size",
+    "most",
+    type=Size(),
+    metavar="SIZE",
+    help="Then remove the least recently used, until the rest fits: 500M, 20GB.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @json_option
 def prune(cache_dir: Path | None, days: float, most: int | None, *, dry_run: bool, as_json: bool) -> None:
-    """Remove what was not used for long, what is damaged, and what killed builds left.
+    """Remove what is old, damaged, or left of killed builds.
+
+    Files that another process has open stay readable there.
 
     \b
     Examples:
@@ -120,21 +162,32 @@ def prune(cache_dir: Path | None, days: float, most: int | None, *, dry_run: boo
     """  # noqa: D301 - \b keeps click from joining the lines
     vault = _vault(cache_dir)
     rows = sorted(_described(vault), key=lambda row: row["used"])
-    total = sum(row["bytes"] for row in rows)
-    gone, freed = [], 0
-    for row in rows:
-        is_old = time.time() - row["used"] > days * _DAY_S
-        if is_old or (most is not None and total - freed > most):
-            gone.append(row["name"])
-            freed += row["bytes"]
-            if not dry_run:
-                vault.remove(vault.root / row["kind"] / row["name"])
-    if not dry_run and vault.root.is_dir():
-        freed += vault.tidy()
+    gone = _outdated(rows, days, most)
+    aside = _aside(vault)
+    freed = sum(row["bytes"] for row in gone) + sum(aside)
+    if not dry_run:
+        _remove(vault, gone)
     if as_json:
-        output.print_json({"removed": gone, "bytes": freed, "dry_run": dry_run})
+        names = [row["name"] for row in gone]
+        output.print_json({"removed": names, "set_aside": len(aside), "bytes": freed, "dry_run": dry_run})
         return
-    output.say(f"{'would remove' if dry_run else 'removed'} {len(gone)} of {len(rows)} entries, {_size(freed)}")
+    more = f" and {len(aside)} set aside as damaged" if aside else ""
+    done = "would remove" if dry_run else "removed"
+    output.say(f"{done} {len(gone)} of {len(rows)} entries{more}, {_size(freed)}")
+
+
+def _outdated(rows: list[dict[str, Any]], days: float, most: int | None) -> list[dict[str, Any]]:
+    """Which of the entries go; they come with the least recently used one first."""
+    oldest = time.time() - days * _DAY_S
+    gone = [row for row in rows if row["damaged"] or row["used"] < oldest]
+    kept = [row for row in rows if row not in gone]
+    size = sum(row["bytes"] for row in kept)
+    for row in kept:
+        if most is None or size <= most:
+            break
+        gone.append(row)
+        size -= row["bytes"]
+    return gone
 
 
 @command.command()
@@ -142,38 +195,117 @@ def prune(cache_dir: Path | None, days: float, most: int | None, *, dry_run: boo
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def clear(cache_dir: Path | None, *, yes: bool, as_json: bool) -> None:
-    """Remove everything that is kept."""
+    """Remove everything that is kept.
+
+    It asks first. What is needed again is built again from its sources.
+    """
     vault = _vault(cache_dir)
     rows = list(_described(vault))
-    total = sum(row["bytes"] for row in rows)
+    aside = _aside(vault)
+    total = sum(row["bytes"] for row in rows) + sum(aside)
     if rows and not yes:
-        click.confirm(f"Remove {len(rows)} entries, {_size(total)}, from {output.safe(vault.root)}?", abort=True)
-    for row in rows:
-        vault.remove(vault.root / row["kind"] / row["name"])
-    total += vault.tidy() if vault.root.is_dir() else 0
+        _ask(f"Remove {len(rows)} entries, {_size(total)}, from {output.safe(vault.root)}?")
+    _remove(vault, rows)
+    for note in (vault.root / DIGESTS).glob("*.json"):
+        if _DIGEST_NOTE.fullmatch(note.name):
+            note.unlink(missing_ok=True)
     if as_json:
-        output.print_json({"removed": [row["name"] for row in rows], "bytes": total})
+        output.print_json({"removed": [row["name"] for row in rows], "set_aside": len(aside), "bytes": total})
         return
-    output.say(f"removed {len(rows)} entries, {_size(total)}")
+    more = f" and {len(aside)} set aside as damaged" if aside else ""
+    output.say(f"removed {len(rows)} entries{more}, {_size(total)}")
+
+
+def _ask(question: str) -> None:
+    """Go on only if somebody says yes.
+
+    Raises:
+        click.Abort: They say no, or nobody is there.
+    """
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort:
+        raise click.Abort("nothing was removed; --yes does not ask") from None
+    if not agreed:
+        raise click.Abort("nothing was removed")
 
 
 def _vault(folder: Path | None, verify: Any = "first") -> Vault:
-    return Vault(folder or default_folder(), verify)
+    """The cache in a folder, which need not be there yet.
+
+    Raises:
+        ConfigError: It is something else; what lies there must not be taken for ours and removed.
+        SourceError: It cannot be read.
+    """
+    root = folder or default_folder()
+    with _readable(root):
+        if os.path.lexists(root) and not root.is_dir():
+            raise ConfigError(f"{root} is no folder; --cache-dir names the folder of a cache")
+        found = list(root.iterdir()) if root.is_dir() else []
+        missing = set(_FOLDERS) - {path.name for path in found if _is_folder(path)}
+    if found and missing:
+        raise ConfigError(f"{root} is no cache: it has no folder {min(missing)!r} of its own; nothing was touched")
+    return Vault(root, verify)
 
 
-def _described(vault: Vault) -> Iterator[dict[str, Any]]:
-    for kind in KINDS:
-        for path in vault.entries(kind):
-            facts = vault.facts(path) or {}
-            size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
-            yield {
-                "kind": kind,
-                "name": path.name,
-                "used": vault.last_used(path),
-                "samples": facts.get("rows", 0),
-                "bytes": size,
-                "damaged": not facts,
-            }
+def _is_folder(path: Path) -> bool:
+    """Links are not followed: what they lead to is somebody else's."""
+    return path.is_dir() and not path.is_symlink()
+
+
+@contextmanager
+def _readable(root: Path) -> Iterator[None]:
+    """Say what is wrong with the folder, where something is."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, SourceError):
+            raise
+        place = str(error.filename or root)
+        message = f"the cache cannot be read or changed ({error.strerror}); look at its owner and its rights"
+        raise SourceError("cache_not_readable", place, message) from error
+
+
+def _described(vault: Vault) -> list[dict[str, Any]]:
+    """What there is to say of every entry; another process may be removing some."""
+    rows = []
+    with _readable(vault.root):
+        for path in (path for kind in KINDS for path in vault.entries(kind)):
+            with suppress(FileNotFoundError):
+                rows.append(_row(vault, path))
+    return rows
+
+
+def _row(vault: Vault, path: Path) -> dict[str, Any]:
+    is_folder = _is_folder(path)
+    facts = vault.facts(path) if is_folder else None
+    return {
+        "kind": path.parent.name,
+        "name": path.name,
+        "used": vault.last_used(path),
+        "samples": facts.get("rows", 0) if facts else 0,
+        "bytes": sum(file.lstat().st_size for file in (path.iterdir() if is_folder else [path])),
+        "damaged": facts is None,
+    }
+
+
+def _aside(vault: Vault) -> list[int]:
+    """The bytes of each entry that was moved aside."""
+    folder = vault.root / DAMAGED
+    if not folder.is_dir():
+        return []
+    return [sum(file.lstat().st_size for file in path.rglob("*")) for path in folder.iterdir()]
+
+
+def _remove(vault: Vault, rows: list[dict[str, Any]]) -> None:
+    """Remove entries, and all that nobody can use."""
+    with _readable(vault.root):
+        if not (vault.root / DAMAGED).is_dir():
+            return  # there is no cache yet, and none is to be made
+        for row in rows:
+            with suppress(FileNotFoundError):  # another process was first
+                vault.remove(vault.root / row["kind"] / row["name"])
+        vault.tidy()
 
 
 def _ago(moment: float) -> str:

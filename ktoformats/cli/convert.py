@@ -34,7 +34,7 @@ from ktoformats.store.cache import Cache, default_folder
 from ktoformats.store.choose import Stages
 from ktoformats.store.mix import Piece, pieces_of
 from ktoformats.store.prepare import joined_files, prepare
-from ktoformats.store.split import read_fractions
+from ktoformats.store.split import PARTS, read_fractions
 from ktoformats.train.export import (
     FAILED_SUFFIX,
     MANIFEST_SUFFIX,
@@ -101,7 +101,8 @@ class WorkerCount(click.IntRange):
     "--split",
     "split_text",
     metavar="NAME=SHARE,...",
-    help="Write several files into a folder, no conversation in two of them: train=0.9,validation=0.1.",
+    help="Write several files into the folder of -o, no conversation in two of them: train=0.9,validation=0.1. "
+    "The parts are train, validation and test.",
 )
 @click.option(
     "--rejects",
@@ -236,7 +237,17 @@ def _tell(made: Made, outputs: dict[str, Path], exporter: str) -> None:
     closing_notes(report)
     for name, (own, _) in made.items():
         for warning in own.warnings if name != TRAIN else ():
-            output.warn(warning)
+            if warning not in report.warnings:
+                output.warn(warning)
+    for path in _left_alone(outputs):
+        output.warn(f"{path} is of an earlier run, and may share conversations with what was written now")
+
+
+def _left_alone(outputs: dict[str, Path]) -> list[Path]:
+    """The files of other splits beside those of a split."""
+    first = outputs[TRAIN]
+    others = [first.with_name(f"{name}{first.suffix}") for name in PARTS if name not in outputs]
+    return [path for path in others if len(outputs) > 1 and path.exists()]
 
 
 def _outputs(
@@ -244,9 +255,14 @@ def _outputs(
 ) -> dict[str, Path]:
     """The file of each split."""
     if fractions:
-        if (target.exists() or target.suffix == exporter.suffix) and not target.is_dir():
+        known = {exporter.suffix} | {suffix for _, suffix in _suffixes(registry)}
+        if (target.exists() or target.suffix in known - {""}) and not target.is_dir():
             raise ConfigError(f"--split writes several files; name a folder, not {target}")
-        return {split: target / f"{split}{exporter.suffix}" for split in fractions}
+        outputs = {split: target / f"{split}{exporter.suffix}" for split in fractions}
+        for path in outputs.values():
+            if path.exists() and not path.is_file():
+                raise ConfigError(f"{path} is no file; nothing was replaced")
+        return outputs
     if target.is_dir():
         return {TRAIN: target / f"{TRAIN}{exporter.suffix}"}
     if target.exists() and not target.is_file():
@@ -259,12 +275,17 @@ def _check_suffix(target: Path, exporter: Exporter, name: str, registry: Registr
     """Refuse to write one form under another's name, such as JSON Lines into x.parquet."""
     if target.suffix in ("", exporter.suffix):
         return
-    for other in registry.first_party("exporter"):
-        suffix = cast("type[Exporter]", registry.load_found(other).cls).suffix
+    for other, suffix in _suffixes(registry):
         if target.suffix == suffix:
             raise ConfigError(
-                f"{target}: exporter {name!r} writes {exporter.suffix}; say --to {other.name}, or name the file so"
+                f"{target}: exporter {name!r} writes {exporter.suffix}; say --to {other}, or name the file so"
             )
+
+
+def _suffixes(registry: Registry) -> list[tuple[str, str]]:
+    """The first-party exporters, and how their files end."""
+    found = registry.first_party("exporter")
+    return [(one.name, cast("type[Exporter]", registry.load_found(one).cls).suffix) for one in found]
 
 
 def _choice(text: str) -> PluginChoice:
@@ -328,11 +349,12 @@ def _run(
                         write_manifest(side_file(first, FAILED_SUFFIX), manifest_of(error.report, error=str(error)))
                 raise
         made = {}
+        places = stack.enter_context(_together(outputs))
         for split, (view, report) in views.items():
             if ray:
-                made[split] = report, ray.export(view, report, *choice, outputs[split])
+                made[split] = report, ray.export(view, report, *choice, places[split])
             else:
-                made[split] = report, export(view, report, exporter, choice[0], outputs[split])
+                made[split] = report, export(view, report, exporter, choice[0], places[split])
     if rejects_path is None:
         side_file(first, REJECTS_SUFFIX).unlink(missing_ok=True)  # an earlier run's, of another output
     return made
@@ -350,6 +372,32 @@ def _check_places(outputs: dict[str, Path], rejects: Path | None, sources: list[
             raise ConfigError(f"{path} is also a source; write somewhere else")
         if path in written[:number]:
             raise ConfigError(f"{path} would be written twice; choose another name for the rejects or the output")
+
+
+@contextmanager
+def _together(outputs: dict[str, Path]) -> Iterator[dict[str, Path]]:
+    """Where to write the files; several are moved to their places once all are there.
+
+    Else an interrupted run would leave its train split beside an earlier run's test split, which holds some of it.
+    """
+    if len(outputs) == 1:
+        yield outputs
+        return
+    folder = outputs[TRAIN].parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".split.", suffix=".part", dir=folder) as private:
+            places = {split: Path(private, path.name) for split, path in outputs.items()}
+            yield places
+            for split, path in places.items():
+                side_file(path, MANIFEST_SUFFIX).replace(side_file(outputs[split], MANIFEST_SUFFIX))
+                path.replace(outputs[split])
+                side_file(outputs[split], FAILED_SUFFIX).unlink(missing_ok=True)
+    except OSError as error:
+        message = f"cannot be written ({error.strerror or error}); nothing was published"
+        if isinstance(error, SourceError):  # of a private file, which nobody knows
+            message = str(error).removeprefix(f"{error.path}: ")
+        raise SourceError("not_writable", str(folder), message) from error
 
 
 @contextmanager

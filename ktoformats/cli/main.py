@@ -56,8 +56,13 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; nothing was published", EXIT_INTERRUPTED, as_json=as_json, kind="Interrupted")
+    except (click.Abort, KeyboardInterrupt) as stop:
+        _fail(
+            f"interrupted; {str(stop) or 'nothing was published'}",
+            EXIT_INTERRUPTED,
+            as_json=as_json,
+            kind="Interrupted",
+        )
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(0)

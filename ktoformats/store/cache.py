@@ -53,6 +53,8 @@ class Kept:
 
     def __init__(self, cache: Cache) -> None:
         self.vault = Vault(cache.folder, cache.verify)
+        if not (cache.folder / DIGESTS).is_dir():
+            self.vault.make()  # the digests that the first build takes are noted, too
         self.digests = Digests(cache.folder / DIGESTS)
         self._cache = cache
 
@@ -102,7 +104,7 @@ class Kept:
             samples.know_again(_mapped(entry, _AGAIN))
 
     def _save(self, key: str, arrays: dict[str, Array], facts: dict[str, Any]) -> None:
-        with self.vault.folder(key) as folder:
+        with self.vault.only_builder(key), self.vault.folder(key) as folder:  # unlocked, others would sweep it away
             for name, array in arrays.items():
                 np.save(folder / name, array, allow_pickle=False)
             self.vault.publish(folder, VIEWS, key, facts)

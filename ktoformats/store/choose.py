@@ -116,12 +116,12 @@ class Choice:
 
     def _chosen(self, samples: Samples, report: Report) -> View:
         config, pieces, stages = self._config, self.pieces, self._stages
-        parts = _pieces_of_rows(samples)
+        parts = _pieces_of_rows(samples) if mixes(pieces) else None
         view = self._of_split(views.whole(samples))
         view = without_repeats(view, config, self._conflict, report)
-        built = len(view.chosen)
+        built = len(view)
         view = stages.filter(view) if stages.filter else views.apply_filters(view, pieces[0].assembly.filters)
-        logger.info("Filtered %d samples, kept %d", built - len(view.chosen), len(view.chosen))
+        logger.info("Filtered %d samples, kept %d", built - len(view), len(view))
         if config.pairwise_sampling_strategy == "balanced":
             view = views.keep_whole_pairs(view)
         if config.balance_labels and self._split == "train":
@@ -130,15 +130,14 @@ class Choice:
                 view = stages.balance(view)
             else:
                 # each source by itself where sources are mixed: their proportions then stay what they are
-                among = parts if mixes(pieces) else None
                 tolerance, seed = config.label_imbalance_tolerance, config.random_seed
-                view = views.balance(view, tolerance=tolerance, seed=seed, parts=among)
+                view = views.balance(view, tolerance=tolerance, seed=seed, parts=parts)
             if config.pairwise_sampling_strategy == "balanced":
                 view = views.keep_whole_pairs(view)  # balancing may have torn some
             after = view.counts()
             logger.info("Balanced dataset: %d positive, %d negative samples", after[GOOD], after[BAD])
             _note_balance(report, before, after)
-        return mix(view, parts, pieces, config, report) if mixes(pieces) else view
+        return view if parts is None else mix(view, parts, pieces, config, report)
 
     def _of_split(self, view: View) -> View:
         """The samples of the split, where one file is to give several.
@@ -185,16 +184,17 @@ def _conflict_of(pieces: Sequence[Piece], config: KTODataConfig) -> str:
 
 def _note_preferences(report: Report, view: View, config: KTODataConfig) -> None:
     """Tell once that a preference says less than two labels do."""
-    facts = view.samples.numbers("fact")[view.chosen]
-    paired = facts == FACTS.index("pair")
-    relative = int((paired | (facts == FACTS.index("ranked"))).sum())
+    facts = view.samples.numbers("fact")
+    used = view.reasons == 0
+    paired = used & (facts == FACTS.index("pair"))
+    relative = int((paired | (used & (facts == FACTS.index("ranked")))).sum())
     if relative:
         report.notes.append(
-            f"{relative} of {len(view.chosen)} samples come from preferences, which say that one answer is better, "
+            f"{relative} of {len(view)} samples come from preferences, which say that one answer is better, "
             "not that it is good: a winner may still be bad"
         )
     if config.min_gap is not None:
-        silent = int((paired & (view.samples.numbers("has_cell")[view.chosen] == 0)).sum())
+        silent = int((paired & (view.samples.numbers("has_cell") == 0)).sum())
         if silent:
             report.warnings.append(f"min_gap had no effect on {silent} samples: their pairs bring no scores")
 

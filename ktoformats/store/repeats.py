@@ -55,7 +55,7 @@ def without_repeats(view: View, config: KTODataConfig, conflict: str, report: Re
         view = _without_duplicates(view)
     elif repeated:
         report.notes.append(
-            f"{repeated} of {len(view.chosen)} samples repeat an earlier one with the same label; duplicates: drop "
+            f"{repeated} of {len(view)} samples repeat an earlier one with the same label; duplicates: drop "
             "keeps the first of each"
         )
     return view
@@ -75,7 +75,7 @@ def _tell_conflicts(view: View, found: Conflicts, conflict: str, report: Report)
 def _conflicts_of(view: View) -> Conflicts:
     """Find the answers that are judged both ways, among the chosen samples."""
     rows = np.sort(view.again)
-    _, answers = np.unique(view.samples.numbers("key")[rows] & ~LABEL_BIT, return_inverse=True)
+    _, answers = np.unique(view.samples.numbers("key", rows) & ~LABEL_BIT, return_inverse=True)
     good = view.samples.good[rows]
     goods, all_of = np.bincount(answers, good), np.bincount(answers)
     mixed = ((goods > 0) & (goods < all_of))[answers]
@@ -134,6 +134,6 @@ def _time(value: Any) -> tuple[str, float] | None:
 def _without_duplicates(view: View) -> View:
     """Keep the first of samples that are the same in content and label."""
     rows = np.sort(view.again)
-    _, first = np.unique(view.samples.numbers("key")[rows], return_index=True)
+    _, first = np.unique(view.samples.numbers("key", rows), return_index=True)
     later = np.delete(rows, first)
     return select(view, np.setdiff1d(view.chosen, later, assume_unique=True), "duplicates", "duplicate")

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ktoformats.feedback import SCHEMA
 from ktoformats.store.numbers import to_arrow
-from ktoformats.store.part import Part
+from ktoformats.store.part import NUMBERS_SCHEMA, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 LABEL_BIT = np.uint64(1 << 60)
 """The bit of an id's first 16 digits that is the label; see `identify`."""
+
+_FEW = 8
+"""Of less than one in so many samples the numbers are looked up one by one."""
 
 Tags = dict[str, Any]
 """What a source adds to what its samples carry."""
@@ -56,7 +59,8 @@ class Samples:
         return self.starts[-1]
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_numbers": {}, "_again": None}
+        own = {name: vars(self)[name] for name in ("parts", "tags", "pieces", "starts")}
+        return own | {"_numbers": {}, "_again": None}  # another process finds for itself what can be found again
 
     def combined(self) -> Samples:
         """The same, what is in memory in one piece each: access by row is quicker then."""
@@ -69,14 +73,34 @@ class Samples:
         copies = Part(len(rows), table=self.take(rows))
         return Samples([*self.parts, copies], [*self.tags, {}], [*self.pieces, -1])
 
-    def numbers(self, name: str) -> Array:
-        """A number of every sample, of shape (rows,): one of `NUMBERS`, or `source`, which counts in `sources`."""
+    def numbers(self, name: str, rows: Array | None = None) -> Array:
+        """A number of every sample, of shape (samples,), or of some.
+
+        Args:
+            name: One of `NUMBERS`, or `source`, which counts in `sources`.
+            rows: int64, which samples; None takes all.
+        """
+        if rows is not None and name not in self._numbers and len(rows) < len(self) // _FEW:
+            own = self._parts_of(rows)
+            found = np.empty(len(rows), _dtype(name))
+            for number in np.unique(own).tolist():
+                here = own == number
+                found[here] = self.numbers_of_part(number, name)[rows[here] - self.starts[number]]
+            return found
         if name not in self._numbers:
-            found = [part.numbers(name) for part in self.parts]
-            if name == "source":
-                found = [self._source_codes[number][codes] for number, codes in enumerate(found)]
-            self._numbers[name] = found[0] if len(found) == 1 else np.concatenate(found)
-        return self._numbers[name]
+            parts = [self.numbers_of_part(number, name) for number in range(len(self.parts))]
+            self._numbers[name] = parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, _dtype(name)), *parts])
+        return self._numbers[name] if rows is None else self._numbers[name][rows]
+
+    def numbers_of_part(self, number: int, name: str) -> Array:
+        """A number of every sample of a part; it is not copied where the part has it in one piece."""
+        found = self.parts[number].numbers(name)
+        return self._source_codes[number][found] if name == "source" else found
+
+    def _parts_of(self, rows: Array) -> Array:
+        """int64 per row: the number of its part."""
+        own: Array = np.searchsorted(self.starts, rows, side="right") - 1
+        return own
 
     @property
     def good(self) -> Array:
@@ -106,7 +130,7 @@ class Samples:
         ordered = np.sort(answers)
         repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
         rows = np.flatnonzero(_is_in(answers, repeated))
-        return rows[np.lexsort((rows, self.numbers("pair")[rows], answers[rows]))]
+        return rows[np.lexsort((rows, self.numbers("pair", rows), answers[rows]))]
 
     def know_again(self, rows: Array) -> None:
         """Be told what `again` would find."""
@@ -126,7 +150,7 @@ class Samples:
             columns: Which; None takes all.
         """
         names = list(SCHEMA.names if columns is None else columns)
-        own = np.searchsorted(self.starts, rows, side="right") - 1
+        own = self._parts_of(rows)
         taken = [self._taken(int(number), rows[own == number], names) for number in np.unique(own)]
         if not taken:
             return _schema_of(names).empty_table()
@@ -155,6 +179,10 @@ class Samples:
         return pa.Table.from_batches(batches, _schema_of(names))
 
 
+def _dtype(name: str) -> Any:
+    return NUMBERS_SCHEMA.field(name).type.to_pandas_dtype()
+
+
 def _schema_of(names: Sequence[str]) -> pa.Schema:
     return pa.schema([SCHEMA.field(name) for name in names])
 
@@ -178,7 +206,7 @@ def _from_batches(part: Part, rows: Array, names: list[str]) -> pa.Table:
     if "source" in names and part.coded:
         place = names.index("source")
         taken = [one.set_column(place, SCHEMA.field("source"), one.column(place).cast(pa.string())) for one in taken]
-    return pa.Table.from_batches(taken).take(to_arrow(_places(own)))
+    return pa.Table.from_batches(taken, _schema_of(names)).take(to_arrow(_places(own)))
 
 
 def _places(own: Array) -> Array:

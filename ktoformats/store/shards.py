@@ -7,6 +7,7 @@ are no part of them: a file that was moved is known again.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import orjson
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from ktoformats.store.workers import Workers
 
 SHARD_BYTES: Final = 128 << 20
+SMALL_BYTES: Final = 256 << 10
+"""A file of less than this costs more to keep than to convert ..."""
+SMALL_TOGETHER: Final = 64
+"""... so many of them are kept together."""
 REJECTS: Final = "rejects.jsonl"
 
 NEUTRAL_FIELDS: Final = frozenset(
@@ -52,7 +57,7 @@ NEUTRAL_FIELDS: Final = frozenset(
 
 
 class Unit(NamedTuple):
-    """Sources that become samples together: one file, or all whose records are brought together."""
+    """Sources that become samples together: one file, some small ones, or all whose records are brought together."""
 
     sources: list[Source]
     joined: list[Source]
@@ -65,10 +70,20 @@ class Unit(NamedTuple):
 
 
 def units_of(sources: list[Source], assembly: Assembly, joined: list[Source]) -> list[Unit]:
-    """The sources, each by itself where the format allows it."""
+    """The sources, each by itself where the format allows it, and where it is worth a shard.
+
+    Of small files that follow each other so many are a unit; those that are left over stay by themselves, so that
+    one more builds nothing but itself until they are as many again.
+    """
     if assembly.gather is not None:
         return [Unit(sources, joined)]
-    return [Unit([one], []) for one in sources]
+    units: list[Unit] = []
+    for small, run in groupby(sources, key=lambda one: one.path.stat().st_size < SMALL_BYTES):
+        own = list(run)
+        whole = len(own) - len(own) % SMALL_TOGETHER if small else 0
+        units += [Unit(own[start : start + SMALL_TOGETHER], []) for start in range(0, whole, SMALL_TOGETHER)]
+        units += [Unit([one], []) for one in own[whole:]]
+    return units
 
 
 class Shards:

@@ -24,6 +24,7 @@ ROWS_PER_COMPRESSED_BATCH: Final = 1024
 """A compressed batch is decoded as a whole, also for one sample of it."""
 BYTES_PER_BATCH: Final = 32 << 20
 """Samples as long as this together are written, however few they are."""
+NUMBERS_TOGETHER: Final = 1 << 20
 BYTES_IN_MEMORY: Final = 64 << 20
 """Samples as long as this together are not held in memory, unless a number of samples was asked for."""
 
@@ -54,6 +55,7 @@ class Sink:
         self._compression = compression
         self._coded = coded
         self._waiting: list[pa.RecordBatch] = []
+        self._numbers: list[pa.RecordBatch] = []
         self._names: dict[str, int] = {}
         self._lengths: list[int] = []
         """Rows of every batch in the file."""
@@ -94,6 +96,7 @@ class Sink:
             table = pa.Table.from_batches(self._waiting, SCHEMA)
             return Part(len(table), table=table)
         self._flush()
+        self._flush_numbers()
         self._files.close()
         return Part(
             sum(self._lengths),
@@ -119,8 +122,19 @@ class Sink:
             self._waiting, self._rows, self._bytes = [], 0, 0
             rows = ROWS_PER_COMPRESSED_BATCH if self._compression else ROWS_PER_BATCH
             for batch in table.to_batches(max_chunksize=rows):
-                self._files.write(*self._with_codes(batch))
+                samples, numbers = self._with_codes(batch)
+                self._files.samples.write_batch(samples)
                 self._lengths.append(len(batch))
+                self._numbers.append(numbers)
+            if sum(map(len, self._numbers)) >= NUMBERS_TOGETHER:
+                self._flush_numbers()
+
+    def _flush_numbers(self) -> None:
+        """Write the numbers in as few batches as may be: one is looked at where it lies, several are copied first."""
+        if self._numbers and self._files is not None:
+            table = pa.Table.from_batches(self._numbers, NUMBERS_SCHEMA).combine_chunks()
+            self._files.numbers.write_table(table)
+            self._numbers = []
 
     def _with_codes(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
         """The samples as they are written, and their numbers."""
@@ -142,18 +156,11 @@ class _Files:
         self.folder = folder
         self._streams = [(folder / name).open("wb") for name in (DATA_FILE, NUMBERS_FILE)]
         options = pa.ipc.IpcWriteOptions(compression="zstd" if compression else None)
-        samples, numbers = self._streams
-        self._writers = [
-            pa.ipc.new_file(samples, SCHEMA, options=options),
-            pa.ipc.new_file(numbers, NUMBERS_SCHEMA),
-        ]
-
-    def write(self, *batches: pa.RecordBatch) -> None:
-        for writer, batch in zip(self._writers, batches, strict=True):
-            writer.write_batch(batch)
+        self.samples = pa.ipc.new_file(self._streams[0], SCHEMA, options=options)
+        self.numbers = pa.ipc.new_file(self._streams[1], NUMBERS_SCHEMA)
 
     def close(self) -> None:
-        for writer, stream in zip(self._writers, self._streams, strict=True):
+        for writer, stream in zip((self.samples, self.numbers), self._streams, strict=True):
             writer.close()
             stream.close()
 

@@ -276,13 +276,14 @@ class Note:
 
     def write(self, value: Any) -> None:
         """Have it say something else."""
-        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}", dir=self.path.parent)
+        part = self.path.with_name(f".{self.path.name}.part")  # one name: what killed writers leave does not pile up
         try:
-            with os.fdopen(handle, "wb") as stream:
+            part.unlink(missing_ok=True)
+            with part.open("xb") as stream:
                 stream.write(seal(value))
-            Path(name).replace(self.path)
+            part.replace(self.path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
 
     def forget(self) -> None:

@@ -91,10 +91,10 @@ class View:
         if self._occurrence is not None:
             return self._occurrence
         rows = self.again
-        keys = self.samples.numbers("key")[rows]
+        keys = self.samples.numbers("key", rows)
         # Equal samples of different pairs are told apart by their pair and not by their place, so that the choice
         # between them is the same for any order; those of one pair are interchangeable.
-        order = np.lexsort((rows, self.samples.numbers("pair")[rows], keys))
+        order = np.lexsort((rows, self.samples.numbers("pair", rows), keys))
         rows, keys = rows[order], keys[order]
         fresh = np.ones(len(rows), bool)
         fresh[1:] = keys[1:] != keys[:-1]
@@ -117,16 +117,20 @@ class View:
         good: Array = self.samples.good[self.chosen]
         return good
 
+    def __len__(self) -> int:
+        """How many samples are used."""
+        return int(np.count_nonzero(self.reasons == 0)) if self._chosen is None else len(self._chosen)
+
     def counts(self) -> dict[str, int]:
         """Chosen samples per label."""
-        good = int(self.good.sum())
-        return {GOOD: good, BAD: len(self.chosen) - good}
+        good = int(np.count_nonzero(self.samples.good & (self.reasons == 0)))
+        return {GOOD: good, BAD: len(self) - good}
 
     @property
     def dropped(self) -> DropCounts:
         """What each stage left out."""
         gone = np.flatnonzero(self.reasons)
-        kinds = [self.reasons[gone].astype(np.int64), self.samples.numbers("source")[gone], self.samples.good[gone]]
+        kinds = [self.reasons[gone].astype(np.int64), self.samples.numbers("source", gone), self.samples.good[gone]]
         sources = self.samples.sources
         seen = kinds[0] * (2 * len(sources)) + kinds[1] * 2 + kinds[2]
         counts: DropCounts = {}
@@ -191,12 +195,12 @@ MOST_REASONS: Final = 255
 def _runs(kinds: Array, rows: Array) -> tuple[Array, list[Array]]:
     """The different kinds, and the rows of each; both inputs are in the order of the kinds."""
     found, starts = np.unique(kinds, return_index=True)
-    return found, np.split(rows, starts[1:])
+    return found, np.split(rows, starts[1:]) if len(rows) else []
 
 
 def keys_of(samples: Samples, rows: Array, occurrence: Occurrences) -> Array:
     """uint64 per row: a hash of its content and occurrence, the same for any order of sources."""
-    keys, numbers = samples.numbers("key")[rows], occurrence.of(rows)
+    keys, numbers = samples.numbers("key", rows), occurrence.of(rows)
     again = np.flatnonzero(numbers)
     keys[again] = mix(keys[again] + numbers[again].astype(np.uint64), 0)
     return keys
@@ -273,9 +277,11 @@ def _asked_for(samples: Samples, one: NamedFilter) -> Iterator[tuple[int, pa.Rec
             start += len(batch)
         return
     names = sorted(one.filter.numbers)
-    for start in range(0, len(samples), _NUMBERS_AT_ONCE):
-        own = [samples.numbers(name)[start : start + _NUMBERS_AT_ONCE] for name in names]
-        yield start, pa.RecordBatch.from_arrays(list(map(to_arrow, own)), names=names)
+    for number, part in enumerate(samples.parts):
+        columns = [to_arrow(samples.numbers_of_part(number, name)) for name in names]
+        for at in range(0, part.rows, _NUMBERS_AT_ONCE):
+            yield start + at, pa.RecordBatch.from_arrays([one[at : at + _NUMBERS_AT_ONCE] for one in columns], names)
+        start += part.rows
 
 
 class _Reasons:
@@ -299,6 +305,7 @@ class _Reasons:
     def _number(self, name: Reason) -> int:
         if name not in self.names:
             self.names.append(name)
+            _refuse_too_many(self.names)
         return self.names.index(name)
 
 
@@ -385,9 +392,13 @@ def without(view: View, reasons: Array, names: Sequence[Reason]) -> View:
     if not len(gone):
         return view
     every = list(dict.fromkeys([*view.names, *names]))
-    if len(every) > MOST_REASONS:
-        raise PluginContractError(f"{len(every)} reasons to drop a sample; at most {MOST_REASONS} can be told apart")
+    _refuse_too_many(every)
     numbers = np.array([every.index(name) for name in names], np.uint8)
     together = view.reasons.copy()
     together[gone] = numbers[reasons[gone]]
     return View(view.samples, together, tuple(every))
+
+
+def _refuse_too_many(names: Sequence[Reason]) -> None:
+    if len(names) > MOST_REASONS:
+        raise PluginContractError(f"{len(names)} reasons to drop a sample; at most {MOST_REASONS} can be told apart")

@@ -221,7 +221,9 @@ class KTODataset(Dataset[dict[str, Any]]):
     def to_hf(self) -> Any:
         """A `datasets.Dataset` of the same samples, with the same keys, in the same order.
 
-        Texts in uncompressed files are not copied: it maps the files of the cache. Compressed ones are decoded first.
+        Its columns have the types of the schema: `kept` is JSON text, empty where nothing is carried, and a message
+        has all of its keys. Texts in uncompressed files are not copied: it maps the files of the cache. Compressed
+        ones are decoded first.
 
         Raises:
             ImportError: `datasets` is not installed.
