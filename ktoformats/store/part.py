@@ -72,6 +72,12 @@ class Part:
     def _table(self) -> pa.Table:
         return self._samples.reader.read_all()
 
+    def open(self) -> Part:
+        """Map the files: what is removed by name later, or replaced, stays what it was for this process."""
+        if self.path is not None:
+            _ = self._samples.memory, self._numbers.memory
+        return self
+
     @property
     def _folder(self) -> Path:
         if self.path is None:

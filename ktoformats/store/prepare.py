@@ -158,7 +158,7 @@ def _shards(pieces: Sequence[Piece], wanted: list[_Wanted], clerk: Clerk, report
             else:
                 entries = there
                 shards.recall(unit, entries, clerk)
-            parts += [part_of(entry, unit) for entry in entries]
+            parts += [part_of(entry, unit).open() for entry in entries]
             numbers += [number] * len(entries)
     return Samples(parts, [tags_of(pieces[number].source) for number in numbers], numbers)
 

@@ -21,7 +21,7 @@ from ktoformats import KTODataConfig, KTODataError, KTODataLoader, KTOLabelError
 from ktoformats.convert.assemble import assemble
 from ktoformats.convert.ledger import Ledger
 from ktoformats.read.lines import blocks
-from ktoformats.store.build import build
+from ktoformats.store.build import Clerk, build
 from ktoformats.store.sink import Sink
 
 if TYPE_CHECKING:
@@ -515,8 +515,8 @@ def build_in_blocks(path: Path, block_bytes: int, options: dict[str, Any], regis
     config = KTODataConfig(train_file=path, **ALLOWED, **options)
     report = Report("train", Ledger())
     source = [(str(path), blocks(path, block_bytes=block_bytes))]
-    table = build(source, assemble(config, registry), config, Sink(), report)
-    return Built(table.to_pylist(), report.ledger.to_json(), [tuple(reject) for reject in report.rejects])
+    part = build(source, assemble(config, registry), config, Sink(), Clerk(report, config))
+    return Built(part.whole().to_pylist(), report.ledger.to_json(), [tuple(reject) for reject in report.rejects])
 
 
 def check_blocks(file: Dirty, options: dict[str, Any], block_bytes: int, registry: Registry) -> None:

@@ -23,8 +23,9 @@ from ktoformats.convert.assemble import assemble
 from ktoformats.engines.ray import Engine
 from ktoformats.engines.running import running
 from ktoformats.engines.work import as_tables
+from ktoformats.store.choose import Stages
 from ktoformats.store.mix import pieces_of
-from ktoformats.store.prepare import Stages, prepare
+from ktoformats.store.prepare import prepare
 
 if TYPE_CHECKING:
     from ktoformats.store.report import Report

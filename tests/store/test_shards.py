@@ -101,7 +101,9 @@ def test_a_large_file_among_small_ones_is_alone(
 def test_a_full_disk_is_told_before_anything_is_read(
     load: Callable[..., Any], files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ktoformats.store.vault.shutil.disk_usage", lambda _: SimpleNamespace(total=10, used=9, free=1))
+    monkeypatch.setattr(
+        "ktoformats.store.vault.shutil.disk_usage", lambda _: SimpleNamespace(total=10, used=9, free=1)
+    )
     with pytest.raises(
         SourceError, match="1 are free; make room, set cache_dir, or set enable_cache=False"
     ) as caught:
