@@ -239,6 +239,13 @@ def test_copies_stand_behind_the_samples(parts: list[tuple[list[Row], Kind]], da
         assert copied.numbers("key").tolist() == made.samples.numbers("key")[every].tolist()
 
 
+@pytest.mark.parametrize("how", KINDS)
+@pytest.mark.parametrize("rows", [[0, 2, 1, 3], [1, 1, 3], [5, 5, 7, 7, 9], [3, 4, 5], [4], [6, 5, 4]], ids=str)
+def test_only_consecutive_samples_are_a_run(tmp_path: Path, how: str, rows: list[int]) -> None:
+    made = made_of([([Row(answer) for answer in range(10)], Kind(how, True, {}))], tmp_path)
+    assert made.samples.take(np.array(rows)).to_pylist() == made.of(rows)
+
+
 def of_files(folder: Path, count: int = 60, *, names: int = 3) -> Samples:
     """Two files of samples, a plain one and a compressed one."""
     rows = [Row(answer=one, good=one % 2 == 0, source=one % names) for one in range(count)]

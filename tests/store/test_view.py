@@ -257,6 +257,17 @@ def test_the_lowest_hashes_stay(
     assert [found.names[one] for one in found.reasons[kept]] == [view.names[one] for one in view.reasons[kept]]
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("tolerance", [0, 0.3, 1])
+def test_of_equal_hashes_the_first_stay(monkeypatch: pytest.MonkeyPatch, seed: int, tolerance: float) -> None:
+    monkeypatch.setattr(views, "mix", lambda values, seed: (values + np.uint64(seed)) % np.uint64(3))
+    of = [Row(number, good=number % 5 == 0) for number in range(60)]
+    view = views.whole(samples_of(of))
+    found = balance(view, tolerance=tolerance, seed=seed)
+    assert found.counts() == {"good": 12, "bad": int(12 * (1 + tolerance))}
+    assert found.chosen.tolist() == staying(view, of, tolerance, [0] * 60, seed)
+
+
 def test_balancing_depends_on_the_seed_and_not_on_the_order() -> None:
     of = [Row(number, good=number % 4 == 0) for number in range(400)]
     one, other = (balance(views.whole(samples_of(of)), tolerance=0, seed=seed) for seed in (1, 2))
