@@ -387,11 +387,19 @@ def test_an_interrupt_ends_the_workers_too(lines: Callable[..., Path]) -> None:
     path = lines(one | {"response": "so it goes " * 60} for one in records(6000))  # four blocks
     command = [sys.executable, "-c", INTERRUPTED, str(path)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - what shells ignore in the background
     ) as running:
-        workers = list(map(int, (running.stdout.readline() if running.stdout else "").split()))
-        os.killpg(running.pid, signal.SIGINT)
-        _, errors = running.communicate(timeout=60)
+        try:
+            workers = list(map(int, (running.stdout.readline() if running.stdout else "").split()))
+            os.killpg(running.pid, signal.SIGINT)
+            _, errors = running.communicate(timeout=60)
+        finally:
+            running.kill()
     assert len(workers) == 2, errors
     assert "KeyboardInterrupt" in errors
     deadline = time.monotonic() + 10
