@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import pyarrow as pa
 import pytest
 
 from ktoformats import SAMPLE_KEYS, KTODataConfig, KTODataLoader
@@ -20,8 +21,6 @@ from ktoformats_plugins.exporters.trl import Trl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    import pyarrow as pa
 
     from ktoformats import Exporter
     from ktoformats.train.dataset import KTODataset
@@ -95,6 +94,8 @@ def test_a_dataset_is_the_same(both: Both) -> None:
     assert packed.fingerprint == plain.fingerprint
     for key in SAMPLE_KEYS:
         assert packed[key] == plain[key]
+    assert expected[0]["kept"]["tags"] == '["ع"]'
+    assert expected[-1]["kept"]["licence"] == "mit"
     assert packed[-1] == expected[-1]
     assert list(packed[1000:1100]) == expected[1000:1100]
     places = random.Random(1).choices(range(len(expected)), k=200)
@@ -191,6 +192,33 @@ def test_one_sample_costs_one_block(both: Both, decoded: list[Any]) -> None:
     places = random.Random(2).choices(range(len(plain)), k=500)
     assert [packed[place]["id"] for place in places] == [plain[place]["id"] for place in places]
     assert len(decoded) == 4, "each block once, in whatever order samples are asked for"
+
+
+def test_writing_in_training_order_decodes_each_block_once(
+    loaders: Callable[..., dict[str, KTODataLoader]], decoded: list[Any], tmp_path: Path
+) -> None:
+    """Who jumps about in compressed samples would decode each again and again; what is dropped is not written."""
+    loader = loaders()["packed"]
+    view = loader._load_view("train")
+    decoded.clear()
+    export(view, loader.report, Trl(), "trl", tmp_path / "out.jsonl")
+    assert [(number, rows) for number, _, rows in decoded] == [(0, ROWS), (1, ROWS), (2, 452), (0, 375)]
+    assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == len(view.chosen) < len(view.samples)
+
+
+def test_a_column_costs_the_memory_of_a_column(both: Both) -> None:
+    _, packed = both
+    mapped = packed._samples.parts[0]._samples
+    peaks = []
+    for names in (("label",), SAMPLE_KEYS):
+        before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+        pa.set_memory_pool(pool)
+        try:
+            assert len(parts._decoded.__wrapped__(mapped, 0, names)) == ROWS
+        finally:
+            pa.set_memory_pool(before)
+        peaks.append(pool.max_memory())
+    assert 0 < peaks[0] < peaks[1] / 4
 
 
 def test_one_column_decodes_no_other(both: Both, decoded: list[Any]) -> None:

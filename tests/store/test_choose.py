@@ -273,7 +273,10 @@ def talks(count: int, chance: random.Random) -> list[dict[str, Any]]:
         roles = ("user", "assistant", "user")
         talk = [{"role": role, "content": text} for role, text in zip(roles, turns, strict=True)]
         answer = {"role": "assistant", "content": f"r{chance.randrange(5)}"}
-        if chance.random() < 0.3:
+        if chance.random() < 0.2:  # a pair whose sides answer different questions
+            others = [{"role": "user", "content": f"u{chance.randrange(count)}"}, answer]
+            made.append({"chosen": [talk[0], answer], "rejected": others})
+        elif chance.random() < 0.3:
             made.append({"prompt": talk[0]["content"], "chosen": "good", "rejected": f"bad {chance.randrange(9)}"})
         else:
             made.append({"messages": [*talk[: chance.choice((1, 3))], answer], "label": int(chance.random() < 0.4)})

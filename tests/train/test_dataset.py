@@ -169,6 +169,26 @@ def test_parts_share_nothing_and_lose_nothing(
     assert [one.fingerprint for one in again.values()] == [one.fingerprint for one in parts.values()]
 
 
+def test_the_sides_of_a_pair_stay_together_whatever_they_answer(tmp_path: Path) -> None:
+    """Also where they answer different questions; and so do others that answer one of these."""
+    path = tmp_path / "r.jsonl"
+    talks = [
+        [[turn("user", f"q{n * 2 + side}"), turn("assistant", f"a{n}{side}")] for side in (0, 1)] for n in range(60)
+    ]
+    pairs = [{"chosen": good, "rejected": bad} for good, bad in talks]
+    alone = [{"prompt": f"q{n * 2 + 1}", "response": "alone", "label": n % 2} for n in range(60)]
+    path.write_text("".join(json.dumps(one) + "\n" for one in pairs + alone))
+    parts = loader_of(path).load_dataset().split(one=0.5, other=0.5, seed=3)
+    own = [{int(text[1:]) // 2 for text in part["prompt"]} for part in parts.values()]
+    assert own[0] & own[1] == set()
+    assert own[0] | own[1] == set(range(60))
+    assert [len(part) for part in parts.values()] == [3 * len(one) for one in own]
+
+
+def turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
 def test_parts_have_their_shares_of_both_labels(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     rows = [{"prompt": f"q{n}", "response": f"r{n}", "label": int(n % 5 == 0)} for n in range(1000)]
