@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 Load = Callable[..., tuple[list[dict[str, Any]], KTODataLoader]]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave campaigns out unless `-m` says something about marks."""
+    if config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("campaign")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 def write_lines(path: Path, records: Iterable[Any]) -> Path:
     """Write records as JSON Lines; bytes and texts are written as they are."""
     with path.open("wb") as stream:

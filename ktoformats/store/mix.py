@@ -8,6 +8,7 @@ import numpy as np
 
 from ktoformats.errors import ConfigError
 from ktoformats.feedback import BAD, GOOD
+from ktoformats.store import mixing
 from ktoformats.store import view as views
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _of(view: View, parts: Array, quotas: Sequence[Quota], keys: Array) -> list[
 
 
 def _cut(view: View, parts: Array, quotas: Sequence[Quota], seed: int, reason: str) -> View:
-    lost = [rows[wanted:] for rows, wanted in _of(view, parts, quotas, views.mix(view.keys(), seed))]
+    lost = [rows[wanted:] for rows, wanted in _of(view, parts, quotas, mixing.mix(view.keys(), seed))]
     if not lost:
         return view
     return views.select(view, np.setdiff1d(view.chosen, np.concatenate(lost)), STAGE, reason)
@@ -150,7 +151,7 @@ def _repeated(view: View, parts: Array, quotas: Sequence[Quota], seed: int, repo
     """The view with copies behind it, of every sample equally often."""
     copies = [
         np.resize(rows, wanted)[len(rows) :]
-        for rows, wanted in _of(view, parts, quotas, views.mix(view.keys(), seed))
+        for rows, wanted in _of(view, parts, quotas, mixing.mix(view.keys(), seed))
         if len(rows) < wanted and len(rows)
     ]
     if not copies:

@@ -60,7 +60,6 @@ class Sink:
         self._lengths: list[int] = []
         """Rows of every batch in the file."""
         self._rows = self._bytes = self._written = 0
-        self._folder = folder
         self._files: _Files | None = None
         self._temporary: _Temporary | None = None
         self.finished = False

@@ -14,7 +14,7 @@ import numpy as np
 
 from ktoformats.errors import ConfigError
 from ktoformats.plugin.faults import suggest
-from ktoformats.store.view import mix
+from ktoformats.store.mixing import mix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 FORMAT: Final = 2
-"""The number of this layout; entries of another are nobody's, and are left to `ktoformats cache prune`."""
+"""The number of this layout."""
 MANIFEST: Final = "manifest.json"
 SHARDS: Final = "shards"
 VIEWS: Final = "views"
@@ -50,11 +50,6 @@ class Entry(NamedTuple):
     path: Path
     facts: dict[str, Any]
     """What its builder had to say."""
-
-    @property
-    def bytes(self) -> int:
-        """What its files take on disk."""
-        return sum(one.stat().st_size for one in self.path.iterdir())
 
 
 class Vault:

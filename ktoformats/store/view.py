@@ -17,6 +17,7 @@ import pyarrow as pa
 from ktoformats.errors import KtoFormatsError, PluginContractError
 from ktoformats.feedback import BAD, GOOD
 from ktoformats.plugin.kinds import Dropped
+from ktoformats.store.mixing import mix
 from ktoformats.store.numbers import seen_by, to_arrow
 from ktoformats.store.part import forget_pages
 
@@ -220,16 +221,6 @@ def renamed(table: pa.Table, occurrence: Array) -> pa.Table:
         for name, number in zip(table.column("id").to_pylist(), occurrence.tolist(), strict=True)
     ]
     return table.set_column(0, table.schema.field("id"), pa.array(ids))
-
-
-def mix(values: Array, seed: int) -> Array:
-    """splitmix64 (Steele et al. 2014) of uint64 values, keyed by a seed: a uniform, order-free random number."""
-    with np.errstate(over="ignore"):
-        z = values + np.uint64((seed * 2 + 1) * 0x9E3779B97F4A7C15 % 2**64)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed: Array = z ^ (z >> np.uint64(31))
-        return mixed
 
 
 def whole(samples: Samples) -> View:

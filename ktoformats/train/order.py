@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ktoformats.store.mixing import mix
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -56,8 +58,8 @@ def training_order(
         raise ValueError(
             f"expected three arrays of one shape (n,), got good {good.shape}, group {group.shape}, key {key.shape}"
         )
-    salt = np.uint64(_splitmix64_of(seed & _MASK))
-    rows, place = _places(good, _splitmix64(group ^ salt), _splitmix64(key ^ salt))
+    salt = mix(np.array([seed & _MASK], dtype=np.uint64), 0)
+    rows, place = _places(good, mix(group ^ salt, 0), mix(key ^ salt, 0))
     kind = good[rows]
     classes = [rows[kind == c][np.argsort(place[kind == c], kind="stable")] for c in (False, True)]
     return _apart(_merge(*classes), good, group)
@@ -99,18 +101,6 @@ def fewest_single_class_batches(n: int, minority: int, batch_size: int) -> int:
 def _check_batch_size(batch_size: int) -> None:
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-
-
-def _splitmix64_of(number: int) -> int:
-    return int(_splitmix64(np.array([number], dtype=np.uint64))[0])
-
-
-def _splitmix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Mix 64 bits one to one (Steele, Lea and Flood 2014), so that distinct hashes stay distinct."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def _places(

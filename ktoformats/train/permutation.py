@@ -8,34 +8,27 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ktoformats.store.mixing import GAMMA, mixed
+
 Positions = NDArray[np.int64]
 
-_GAMMA: Final = 0x9E3779B97F4A7C15
 _MASK: Final = 2**64 - 1
 _LISTED: Final = 1 << 16
 """Up to so many positions are sorted by random keys, which makes every order equally likely."""
 _ROUNDS: Final = 8
 
 
-def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Mix 64 bits one to one: the last step of SplitMix64 (Steele, Lea and Flood 2014)."""
-    z = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    out: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
-    return out
-
-
 def seed_of(seed: int, *numbers: int) -> int:
     """A seed for each combination of numbers, such as the epoch's; from 0 to 2**63 - 1."""
     state = 0
     for number in (seed, *numbers):
-        state = int(mixed(np.array([(state + _GAMMA + number) & _MASK], np.uint64))[0])
+        state = int(mixed(np.array([(state + GAMMA + number) & _MASK], np.uint64))[0])
     return state >> 1
 
 
 def draws(seed: int, counters: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The numbers of the generator SplitMix64 at these places of its sequence, all of them different."""
-    return mixed(counters * np.uint64(_GAMMA) + np.uint64(seed & _MASK))
+    return mixed(counters * np.uint64(GAMMA) + np.uint64(seed & _MASK))
 
 
 class Permutation:

@@ -39,17 +39,6 @@ STATUS: Final = Path("/proc/self/status")
 CLEAR_PEAK: Final = Path("/proc/self/clear_refs")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave campaigns out unless `-m` says something about marks."""
-    if config.option.markexpr:
-        return
-    here = Path(__file__).parent
-    left_out = [item for item in items if here in item.path.parents and item.get_closest_marker("campaign")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-
-
 def as_line(record: Any) -> bytes:
     """A record as a line; bytes are one already."""
     return record if isinstance(record, bytes) else json.dumps(record, ensure_ascii=False).encode()

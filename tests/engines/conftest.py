@@ -227,14 +227,3 @@ def convert(tmp_path: Path, harsh: Path) -> Callable[..., subprocess.CompletedPr
 def site_path(site: Path) -> str:
     """What PYTHONPATH has to be for a site to be seen."""
     return os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave campaigns out unless `-m` says something about marks."""
-    if config.option.markexpr:
-        return
-    here = Path(__file__).parent
-    left_out = [item for item in items if here in item.path.parents and item.get_closest_marker("campaign")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]

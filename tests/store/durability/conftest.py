@@ -16,16 +16,6 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave campaigns out unless `-m` says something about marks."""
-    if config.option.markexpr:
-        return
-    left_out = [item for item in items if HERE in item.path.parents and item.get_closest_marker("campaign")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-
-
 def _module(name: str) -> Any:
     """A module of this folder; tests are no package."""
     full = f"durability_{name}"
