@@ -193,6 +193,8 @@ NUMBERS: Final = pa.schema(
         pa.field("group", pa.uint64(), nullable=False),
         pa.field("origin", pa.uint64(), nullable=False),
         pa.field("pair", pa.uint64(), nullable=False),
+        pa.field("asked", pa.uint64(), nullable=False),
+        pa.field("answer", pa.uint64(), nullable=False),
         pa.field("good", pa.uint8(), nullable=False),
         pa.field("fact", pa.uint8(), nullable=False),
         pa.field("has_cell", pa.uint8(), nullable=False),
@@ -206,10 +208,11 @@ NUMBERS: Final = pa.schema(
         pa.field("line", pa.int64(), nullable=False),
     ]
 )
-"""What is kept of every sample as a number, for filters that ask for it (`Filter.numbers`) and all else that chooses:
-the first 16 digits of `id` (as `key`), `group`, `origin` and `pair` (0 for none); 1 for a good label; the kind of
-fact; 1 for a cell and for tool calls that are there; lengths in characters, and those of the texts without the white
-space around them."""
+"""What is kept of every sample as a number, for filters that ask for it (`Filter.numbers`) and all that chooses:
+the first 16 digits of `id` (as `key`), `group`, `origin` and `pair` (0 for none); hashes of all that was asked
+(system, turns, prompt, tools) and of the answer (response and tool calls); 1 for a good label; the kind of fact; 1 for
+a cell and for tool calls that are there; lengths in characters, and those of the texts without the white space around
+them."""
 
 SAMPLE_KEYS: Final = tuple(SCHEMA.names[: SCHEMA.get_field_index("fact")])
 """The keys of a dataset's samples, the specification's among them; what follows explains the label."""

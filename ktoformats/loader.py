@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ktoformats.config.models import BasePreferenceConfig, KTODataConfig, KTOSpecificConfig
+from ktoformats.config.models import TOKEN_LIMITS, BasePreferenceConfig, KTODataConfig, KTOSpecificConfig
 from ktoformats.convert.assemble import Assembly, assemble
 from ktoformats.errors import ConfigError
 from ktoformats.overrides import Overrides, SpecificationMethods
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.named import find_sources
 from ktoformats.read.rows import blocks_of_records
-from ktoformats.store.cache import Cache, default_folder
+from ktoformats.store.cache import Cache, Kept, default_folder
 from ktoformats.store.mix import Piece, pieces_of
 from ktoformats.store.prepare import prepare
 
@@ -21,11 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from os import PathLike
 
+    from torch.utils.data import DataLoader
+
     from ktoformats.store.build import Progress
     from ktoformats.store.report import Report
     from ktoformats.store.vault import Verify
     from ktoformats.store.view import View
     from ktoformats.train.dataset import KTODataset
+    from ktoformats.train.encode import Style
+    from ktoformats.train.fit import Limits
+    from ktoformats.train.plan import Partners, Plan
+    from ktoformats.train.plan import Remainder as PlanRemainder
+    from ktoformats.train.planned import Training, Weights
     from ktoformats.train.stream import KTOStream
     from ktoformats.train.why import Story
 
@@ -37,6 +44,16 @@ def _checked(verify: Verify) -> Verify:
     if verify not in ("always", "first", "never"):
         raise ConfigError(f"cache_verify must be always, first or never, got {verify!r}")
     return verify
+
+
+def _limits(config: KTODataConfig) -> Limits:
+    from ktoformats.train.fit import Limits
+
+    return Limits(
+        **{name: getattr(config, name) for name in TOKEN_LIMITS},
+        drop_repeats=config.duplicates == "drop",
+        drop_conflicts=config.conflict == "drop",
+    )
 
 
 class PreferenceDataLoader:
@@ -82,6 +99,7 @@ class PreferenceDataLoader:
         self._cache = Cache(folder, cache_compression, verify=_checked(cache_verify)) if enable_cache else None
         self._progress = progress
         self._assembled: dict[str, Assembly] = {}
+        self._trainings: dict[tuple[str, str], tuple[View, Training]] = {}
         self._last = ""
 
     @property
@@ -168,6 +186,157 @@ class PreferenceDataLoader:
                 f"{', '.join(own)}; use load_dataset"
             )
         return KTOStream(self.config, split, shuffle=shuffle, seed=seed, num_replicas=num_replicas, rank=rank)
+
+    def training(self, split: str = "train", *, style: Style = "auto") -> Training:
+        """One split on its way to a trainer: its samples, their tokens where there is a tokenizer, and its plans.
+
+        Args:
+            split: As in `load_dataset`; it is loaded if it was not.
+            style: `standard` tokenises the texts as they are, `conversational` renders messages with the
+                tokenizer's chat template, `auto` takes the template where there is one.
+
+        Returns:
+            `training.fitted.report` counts what the token limits dropped and cut, per label.
+
+        Raises:
+            ConfigError: The tokenizer cannot place the samples, or a limit leaves no room.
+            KtoFormatsError: As `load_dataset`.
+        """
+        from ktoformats.train.dataset import KTODataset
+        from ktoformats.train.encode import Encoder
+        from ktoformats.train.planned import Training
+        from ktoformats.train.tokens import Tokens
+
+        view = self.views[split] if split in self.views else self._load_view(split)
+        known = self._trainings.get((split, style))
+        if known is not None and known[0] is view:
+            return known[1]
+        cache = Overrides.of(self).cache(self._cache)
+        kept = Kept(cache) if cache else None
+        tokens = Tokens(view.samples, Encoder(self.tokenizer, style), kept) if self.tokenizer is not None else None
+        made = Training(KTODataset(view), tokens, _limits(self.config), kept)
+        self._trainings[split, style] = view, made
+        return made
+
+    def plan(
+        self,
+        split: str = "train",
+        batch_size: int = 8,
+        world_size: int = 1,
+        seed: int | None = None,
+        epoch: int = 0,
+        *,
+        partners: Partners = "anywhere",
+        good_share: float | None = None,
+        group_by_length: bool = False,
+        remainder: PlanRemainder = "pad",
+        style: Style = "auto",
+    ) -> Plan:
+        """Plan an epoch: which sample stands in which batch, and whose answer is its KL partner.
+
+        Args:
+            split: As in `load_dataset`.
+            batch_size: Samples of a batch on one rank.
+            world_size: Ranks. The order of the epoch is the same for any number of them.
+            seed: Another seed gives another plan; None takes `random_seed`.
+            epoch: So does another epoch.
+            partners: Where KL partners are taken from; `ktoformats.PlanTerms` describes this and what follows.
+            good_share: The share of good samples in every batch; None takes that of the data.
+            group_by_length: Whether samples of like length share a batch.
+            remainder: What becomes of a short last batch.
+            style: As in `training`.
+
+        Returns:
+            Positions in the dataset, and `plan.report`: what was achieved.
+
+        Raises:
+            As `training`.
+        """
+        from ktoformats.train.plan import PlanTerms
+
+        terms = PlanTerms(
+            batch_size,
+            world_size,
+            self.config.random_seed if seed is None else seed,
+            epoch,
+            partners=partners,
+            good_share=good_share,
+            group_by_length=group_by_length,
+            remainder=remainder,
+        )
+        return self.training(split, style=style).plan(terms)
+
+    def dataloader(
+        self,
+        split: str = "train",
+        batch_size: int = 8,
+        *,
+        seed: int | None = None,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        partners: Partners = "anywhere",
+        good_share: float | None = None,
+        group_by_length: bool = False,
+        remainder: PlanRemainder = "pad",
+        style: Style = "auto",
+        weights: Weights = "sample",
+        pad_to_multiple_of: int | None = None,
+        padding_side: Literal["right", "left"] = "right",
+        **options: Any,
+    ) -> DataLoader[Any]:
+        """A torch DataLoader of planned batches, ready for the KTO loss.
+
+        Every pass over it is the next epoch. `dataloader.batch_sampler` has `set_epoch`, `state_dict` and
+        `load_state_dict`, as `ktoformats.ElasticBatchSampler` describes them, and `plan(epoch)`.
+
+        Args:
+            split: As in `load_dataset`.
+            batch_size: Samples of a batch on this rank.
+            seed: As in `plan`.
+            num_replicas: The number of ranks; None asks torch.distributed, and is 1 where that is not initialised.
+            rank: Which of them this is; None as above, 0.
+            partners: As in `plan`.
+            good_share: As in `plan`.
+            group_by_length: As in `plan`.
+            remainder: As in `plan`.
+            style: As in `training`.
+            weights: `sample`: `weight` is the sample's own; `utility`: times the size of its utility, the mean over
+                each label staying as it is.
+            pad_to_multiple_of: Lengths are padded to a multiple of this.
+            padding_side: `right`, as TRL pads, or `left`.
+            options: Of `torch.utils.data.DataLoader`, such as `num_workers` and `pin_memory`.
+
+        Returns:
+            Batches as `ktoformats.KTOCollator` makes them.
+
+        Raises:
+            ConfigError: There is no tokenizer.
+            KtoFormatsError: As `training`.
+        """
+        from ktoformats.train.plan import PlanTerms
+        from ktoformats.train.planned import dataloader
+        from ktoformats.train.state import Share
+
+        share = Share.of(num_replicas, rank)
+        terms = PlanTerms(
+            batch_size,
+            share.num_replicas,
+            self.config.random_seed if seed is None else seed,
+            partners=partners,
+            good_share=good_share,
+            group_by_length=group_by_length,
+            remainder=remainder,
+        )
+        return dataloader(
+            self.training(split, style=style),
+            terms,
+            share=share,
+            max_length=self.config.max_tokens,
+            weights=weights,
+            pad_to_multiple_of=pad_to_multiple_of,
+            padding_side=padding_side,
+            **options,
+        )
 
     def _load_view(self, split: str, records: Iterable[Any] | None = None) -> View:
         config = self.config

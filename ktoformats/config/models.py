@@ -127,6 +127,16 @@ class SourceConfig(Section):
         return {name: value for name, value in own.items() if value is not None} | columns
 
 
+TOKEN_LIMITS: Final = (
+    "max_tokens",
+    "max_prompt_tokens",
+    "max_completion_tokens",
+    "truncate_prompt",
+    "truncate_completion",
+)
+"""Fields that change neither the samples nor the choice among them, only what a trainer sees of each."""
+
+
 class BasePreferenceConfig(Section):
     """What every preference loader needs: sources, columns, bounds, memory, accounting."""
 
@@ -189,6 +199,20 @@ class BasePreferenceConfig(Section):
     )
     max_response_length: int = Field(default=100_000, ge=1)
     min_response_quality: float | None = Field(default=None, ge=0, le=1, description="No cut unless set.")
+
+    # Bounds, in tokens; they hold where a tokenizer is given
+    max_tokens: int | None = Field(default=None, ge=2, description="Of prompt and completion together.")
+    max_prompt_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(
+        default=None, ge=2, description="The end token of the completion is one of them."
+    )
+    truncate_prompt: Literal["keep_end", "keep_start", "drop"] = Field(
+        default="keep_end", description="What becomes of a prompt that is too long in tokens."
+    )
+    truncate_completion: Literal["drop", "keep_eos"] = Field(
+        default="drop",
+        description="A completion that is too long in tokens: leave its sample out, or cut it and end it there.",
+    )
     reasoning: Literal["keep", "strip", "reject"] = Field(
         default="keep", description="What happens to <think> blocks and reasoning_content of an answer."
     )

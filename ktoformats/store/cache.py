@@ -15,12 +15,16 @@ from ktoformats.store.vault import DIGESTS, VIEWS, Vault, digest_of
 from ktoformats.store.view import Occurrences, View
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ktoformats.config.models import KTODataConfig
     from ktoformats.convert.assemble import Assembly
     from ktoformats.store.numbers import Array
     from ktoformats.store.report import Report
     from ktoformats.store.samples import Samples
     from ktoformats.store.vault import Entry, Verify
+
+    Made = tuple[dict[str, Array], dict[str, Any]]
 
 WORTH_KEEPING: Final = 4096
 """Among fewer samples choosing again costs less than a look at the disk."""
@@ -87,6 +91,20 @@ class Kept:
         arrays = {_ROWS: view.chosen, _REASONS: view.reasons, _REPEATS: repeats}
         self._save(key, arrays, {"rows": rows, "names": view.names, "report": report.state()})
 
+    def arrays(self, kind: str, key: str, make: Callable[[], Made]) -> Made:
+        """Arrays that are kept, memory-mapped, and what was said of them; what is not there is made, and kept.
+
+        Args:
+            kind: Of the entry.
+            key: All that decides them.
+            make: Makes the arrays, by name, and says something of them in plain values.
+        """
+        entry = self.vault.open(kind, key)
+        if entry is None:
+            made, facts = make()
+            entry = self._save(key, {f"{name}.npy": array for name, array in made.items()}, facts, kind)
+        return {path.stem: _mapped(entry, path.name) for path in entry.path.glob("*.npy")}, entry.facts
+
     def know_again(self, keys: list[str], samples: Samples) -> None:
         """Have the samples know which answers stand there more than once: it takes a sort of all to find out.
 
@@ -103,11 +121,11 @@ class Kept:
         else:
             samples.know_again(_mapped(entry, _AGAIN))
 
-    def _save(self, key: str, arrays: dict[str, Array], facts: dict[str, Any]) -> None:
+    def _save(self, key: str, arrays: dict[str, Array], facts: dict[str, Any], kind: str = VIEWS) -> Entry:
         with self.vault.only_builder(key), self.vault.folder(key) as folder:  # unlocked, others would sweep it away
             for name, array in arrays.items():
                 np.save(folder / name, array, allow_pickle=False)
-            self.vault.publish(folder, VIEWS, key, facts)
+            return self.vault.publish(folder, kind, key, facts)
 
 
 def _mapped(entry: Entry, name: str) -> Array:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from ktoformats.config.models import TOKEN_LIMITS
 from ktoformats.errors import ConfigError, EmptyDatasetError, KTODataError, OneClassError
 from ktoformats.feedback import BAD, GOOD
 from ktoformats.plugin.faults import suggest
@@ -40,6 +41,7 @@ _HOW_TO_BUILD: Final = frozenset(
         *("train_file", "validation_file", "test_file", "rejects_file", "sources"),
         *("preprocessing_num_workers", "worker_timeout"),
         *("streaming", "buffer_size", "lazy_loading", "max_samples_in_memory"),
+        *TOKEN_LIMITS,
     }
 )
 """Fields that change neither the samples nor the choice; the sources are known by what they hold."""

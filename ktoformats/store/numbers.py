@@ -1,19 +1,22 @@
 """The numbers beside the samples: all that is needed to choose among them, without a look at a text.
 
-They stand in a file of their own, 90 bytes a sample, so that another threshold, seed or balance over millions of
-samples reads these and nothing else.
+They stand in a file of their own, about 100 bytes a sample, so that another threshold, seed or balance over millions
+of samples reads these and nothing else.
 """
 
 from __future__ import annotations
 
 from binascii import unhexlify
+from hashlib import blake2b
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ktoformats.feedback import GOOD, NUMBERS
+from ktoformats.feedback import GOOD, MESSAGE_TYPE, NUMBERS
+from ktoformats.store.mixing import mix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -113,11 +116,68 @@ def _fact(batch: pa.RecordBatch) -> Array:
     return to_numpy(places.fill_null(_OTHER_FACT)).astype(np.uint8)
 
 
+def _asked(batch: pa.RecordBatch) -> Array:
+    found = _hashes(batch.column("prompt"))
+    for number, name in enumerate(("system", "tools")):
+        _take_in(found, batch.column(name), number)
+    turns = batch.column("conversation")
+    starts = np.frombuffer(turns.buffers()[1], np.int32)[turns.offset : turns.offset + len(turns) + 1]
+    rows = np.flatnonzero(np.diff(starts))
+    for number in range(MESSAGE_TYPE.num_fields) if rows.size else ():
+        ends, data = _texts(turns.values.field(number))
+        lengths = np.diff(ends)
+        bounds = [(starts[row], starts[row + 1]) for row in rows]
+        # the lengths, too: without them the bounds of the messages could be anywhere
+        digests = [_digest(lengths[one:end].tobytes() + data[ends[one] : ends[end]]) for one, end in bounds]
+        found[rows] = mix(_both(found[rows], np.frombuffer(b"".join(digests), np.uint64)), number + 2)
+    return found
+
+
+def _answer(batch: pa.RecordBatch) -> Array:
+    found = _hashes(batch.column("response"))
+    _take_in(found, batch.column("tool_calls"), 0)
+    return found
+
+
+def _hashes(column: pa.Array) -> Array:
+    """A hash of every text."""
+    ends, data = _texts(column)
+    places = ends.tolist()
+    digests = [_digest(data[start:end]) for start, end in pairwise(places)]
+    return np.frombuffer(b"".join(digests), np.uint64).copy()
+
+
+def _take_in(found: Array, column: pa.Array, number: int) -> None:
+    """Have hashes depend on another column, too, in the rows where there is something in it."""
+    rows = np.flatnonzero(np.diff(_texts(column)[0]))
+    if rows.size:
+        found[rows] = mix(_both(found[rows], _hashes(column.take(to_arrow(rows)))), number)
+
+
+def _both(one: Array, other: Array) -> Array:
+    together: Array = one ^ other
+    return together
+
+
+def _digest(text: Any) -> bytes:
+    return blake2b(text, digest_size=8).digest()
+
+
+def _texts(column: pa.Array) -> tuple[Array, memoryview]:
+    """Where each text ends, and the first begins; and all of them, in UTF-8."""
+    kind = np.int64 if pa.types.is_large_string(column.type) else np.int32
+    _, places, data = column.buffers()
+    ends = np.frombuffer(places, kind)[column.offset : column.offset + len(column) + 1].astype(np.int64)
+    return ends, memoryview(b"" if data is None else data)
+
+
 _MAKERS: Final[dict[str, Callable[[pa.RecordBatch], Array]]] = {
     "key": _hex("id"),
     "group": _hex("group"),
     "origin": _hex("origin"),
     "pair": _hex("pair"),
+    "asked": _asked,
+    "answer": _answer,
     "good": _is("label", GOOD),
     "fact": _fact,
     "has_cell": _is_filled("cell"),

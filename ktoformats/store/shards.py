@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 import orjson
 
 import ktoformats
+from ktoformats.config.models import TOKEN_LIMITS
 from ktoformats.convert.ledger import FileAccount, Reject
 from ktoformats.store.build import abandon_unless_finished, file_blocks, streams
 from ktoformats.store.part import Part
@@ -49,6 +50,7 @@ NEUTRAL_FIELDS: Final = frozenset(
         *("on_error", "max_rejected", "max_rejected_share", "require_both_labels", "strict"),
         *("balance_labels", "label_imbalance_tolerance", "min_samples_per_label", "filters", "random_seed"),
         *("sources", "oversample", "conflict", "duplicates"),
+        *TOKEN_LIMITS,
         *("min_prompt_length", "max_prompt_length", "min_response_length", "max_response_length"),
         *("min_response_quality", "min_utility_threshold", "max_utility_threshold", "filter_low_utility"),
     }

@@ -333,26 +333,28 @@ def balance(view: View, *, tolerance: float, seed: int, parts: Array | None = No
         seed: Of the hashes.
         parts: A number for each row of the samples: rows of one number are balanced by themselves.
     """
-    good = view.good
+    used, good = view.reasons == 0, view.samples.good
     lost = []
-    for own in [np.ones(len(good), np.bool_)] if parts is None else _each(parts[view.chosen]):
+    for own in [used] if parts is None else [used & part for part in _each(parts)]:
         sides = [np.flatnonzero(own & (good == is_good)) for is_good in (False, True)]
         fewest = min(map(len, sides))
         if not fewest:
             continue  # nothing to balance against; a missing label is judged, and told, by whoever asked
         target = int(fewest * (1 + tolerance))
-        lost += [view.chosen[rows[highest(view, rows, target, seed)]] for rows in sides if len(rows) > target]
+        lost += [highest(view, rows, target, seed) for rows in sides if len(rows) > target]
     return _without_rows(view, np.concatenate(lost), ("balance", "balance")) if lost else view
 
 
-def highest(view: View, places: Array, kept: int, seed: int) -> Array:
-    """Which of some chosen rows do not have one of the `kept` lowest seeded hashes; int64 into `places`."""
-    keys = mix(view.keys(view.chosen[places]), seed)
+def highest(view: View, rows: Array, kept: int, seed: int) -> Array:
+    """Which of some chosen rows do not have one of the `kept` lowest seeded hashes; int64."""
+    keys = mix(view.keys(rows), seed)
     bound = np.partition(keys, kept)[kept]
     over = np.flatnonzero(keys >= bound)
     spare = kept - (len(keys) - len(over))  # how many of those that equal the bound stay: the first ones
-    equal = over[keys[over] == bound]
-    return np.setdiff1d(over, equal[:spare], assume_unique=True) if spare else over
+    if spare:
+        over = np.setdiff1d(over, over[keys[over] == bound][:spare], assume_unique=True)
+    lost: Array = rows[over]
+    return lost
 
 
 def _each(parts: Array) -> Iterator[Array]:

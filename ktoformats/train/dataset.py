@@ -77,6 +77,33 @@ class KTODataset(Dataset[dict[str, Any]]):
         self._occurrence = view.occurrence
         self._rows = view.chosen if rows is None else rows
         self._opened: _Rows | None = None
+        self._narrow: dict[tuple[str, ...], _Rows] = {}
+
+    @property
+    def samples(self) -> Samples:
+        """All samples of the build, of which these are some."""
+        return self._samples
+
+    @property
+    def rows(self) -> np.ndarray:
+        """int64, shape (samples,): the row of each one in the build."""
+        return self._rows
+
+    @property
+    def occurrence(self) -> Occurrences:
+        """The repeats among the samples that were chosen."""
+        return self._occurrence
+
+    @property
+    def good(self) -> np.ndarray:
+        """bool, shape (samples,): True for desirable."""
+        good: np.ndarray = self._samples.good[self._rows]
+        return good
+
+    def columns(self, positions: list[int], names: Sequence[str]) -> list[dict[str, Any]]:
+        """Some keys of some samples."""
+        access = self._narrow.setdefault(tuple(names), _Rows(self._samples, self._occurrence, names))
+        return access.samples([self._rows.item(one) for one in positions])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -109,7 +136,7 @@ class KTODataset(Dataset[dict[str, Any]]):
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs: where the files are, and which rows; those of a kept view are a file, too."""
-        return self.__dict__ | {"_opened": None, "_rows": told(self._rows)}
+        return self.__dict__ | {"_opened": None, "_narrow": {}, "_rows": told(self._rows)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state | {"_rows": heard(state["_rows"])})
@@ -147,8 +174,8 @@ class KTODataset(Dataset[dict[str, Any]]):
 
     def _of(self, rows: np.ndarray) -> KTODataset:
         made = KTODataset.__new__(type(self))
-        own = {"_samples": self._samples, "_occurrence": self._occurrence, "_rows": rows, "_opened": self._access}
-        vars(made).update(own)
+        own = {"_samples": self._samples, "_occurrence": self._occurrence, "_rows": rows}
+        vars(made).update(own | {"_opened": self._access, "_narrow": {}})
         return made
 
     @property

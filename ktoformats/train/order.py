@@ -14,19 +14,24 @@ import numpy as np
 from ktoformats.store.mixing import mix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
 _MASK: Final = 2**64 - 1
 _TRIES: Final = 100
 """Partners looked at per clash that would fit their new place badly, before the clash is left as it is."""
-_PROBES: Final = (100_000, 4)
-"""Partners looked at in all: so many, and so many per row; only prompts with a large share of all rows need more."""
+_PROBES: Final = (1_000_000, 2)
+"""Partners looked at in all: so many, and so many per row; only what a large share of all rows share needs more."""
 
 
 def training_order(
-    good: NDArray[np.bool_], group: NDArray[np.uint64], key: NDArray[np.uint64], *, seed: int = 0
+    good: NDArray[np.bool_],
+    group: NDArray[np.uint64],
+    key: NDArray[np.uint64],
+    *,
+    text: NDArray[np.uint64] | None = None,
+    seed: int = 0,
 ) -> NDArray[np.int64]:
     """Order samples so that a trainer which never shuffles gets mixed batches and unrelated neighbours.
 
@@ -38,13 +43,15 @@ def training_order(
        ceil(n/k) apart, the first is at most B - 1 and the last exactly n - 2, whence, for *every* batch size B
        of at least 2 at once: where n/k >= B no batch holds two of them, and where n/k <= B each batch of two
        rows or more holds one. Batches of one class are as few as they can be (`fewest_single_class_batches`).
-    3. Where two neighbours still answer the same prompt, one changes places with the nearest row of its own
-       class for which both then stand well. A prompt with too many answers for that keeps some side by side.
+    3. Where two neighbours still answer the same prompt, or have the same text, one changes places with the nearest
+       row of its own class for which both then stand well. A prompt with too many answers for that keeps some side
+       by side.
 
     Args:
         good: bool, shape (n,), True for desirable samples.
         group: uint64, shape (n,), a hash of each sample's prompt.
         key: uint64, shape (n,), a hash of each sample, unique among them.
+        text: uint64, shape (n,), a hash of each answer; None lets equal ones stand side by side.
         seed: Another seed gives another order.
 
     Returns:
@@ -62,7 +69,55 @@ def training_order(
     rows, place = _places(good, mix(group ^ salt, 0), mix(key ^ salt, 0))
     kind = good[rows]
     classes = [rows[kind == c][np.argsort(place[kind == c], kind="stable")] for c in (False, True)]
-    return _apart(_merge(*classes), good, group)
+    return apart(_merge(*classes), good, [group] if text is None else [group, text])
+
+
+def apart(
+    order: NDArray[np.int64],
+    good: NDArray[np.bool_],
+    marks: Sequence[NDArray[np.uint64]],
+    batch_size: int | None = None,
+) -> NDArray[np.int64]:
+    """Swap rows of one class until no two neighbours share a mark, as far as that goes.
+
+    Every swap ends one clash or more and makes none, so this ends; how many partners it looks at is limited besides.
+
+    Args:
+        order: int64, shape (n,), rows; it is changed.
+        good: bool per row.
+        marks: uint64 per row each, such as the prompt's hash.
+        batch_size: The last row of a batch is then the neighbour of its first one, and not of the next batch's.
+
+    Returns:
+        The order.
+    """
+    kind, at = good[order], [mark[order] for mark in marks]
+    before = _before(len(order), batch_size)
+    probes = _PROBES[0] + _PROBES[1] * len(order)
+    while probes > 0 and len(clashes := np.flatnonzero(clashing(at, before))):
+        swaps = _Swaps(order, at, kind, batch_size, probes)
+        if not swaps.mend(clashes.tolist()):
+            break
+        probes = swaps.probes
+    return order
+
+
+def clashing(marks: Sequence[NDArray[np.uint64]], before: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Bool per place: whether it shares a mark with the place before it."""
+    alone = before == np.arange(len(before))
+    shares = np.logical_or.reduce([mark == mark[before] for mark in marks])
+    found: NDArray[np.bool_] = shares & ~alone
+    return found
+
+
+def _before(n: int, batch_size: int | None) -> NDArray[np.int64]:
+    """The place before each one; its own, where there is none."""
+    places = np.arange(n)
+    if batch_size is None:
+        return np.maximum(places - 1, 0)
+    starts = places - places % batch_size
+    ends = np.minimum(starts + batch_size, n)
+    return np.where(places > starts, places - 1, ends - 1)
 
 
 def single_class_batches(good_in_order: NDArray[np.bool_], batch_size: int) -> int:
@@ -146,56 +201,51 @@ def _merge(bad: NDArray[np.int64], good: NDArray[np.int64]) -> NDArray[np.int64]
     return order
 
 
-def _apart(order: NDArray[np.int64], good: NDArray[np.bool_], group: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Swap rows of one class until no two neighbours share a group, as far as that goes.
-
-    Every swap ends one clash or more and makes none, so this ends; how many partners it looks at is limited besides.
-    """
-    groups, kind = group[order], good[order]
-    probes = _PROBES[0] + _PROBES[1] * len(order)
-    while len(clashes := np.flatnonzero(groups[1:] == groups[:-1])):
-        swaps = _Swaps(order, groups, kind, probes)
-        if not swaps.mend(clashes.tolist()):
-            break
-        probes = swaps.probes
-    return order
-
-
 class _Swaps:
-    """One pass over the clashes; `order` and `groups` change in place."""
+    """One pass over the clashes; `order` and the marks change in place."""
 
     def __init__(
-        self, order: NDArray[np.int64], groups: NDArray[np.uint64], kind: NDArray[np.bool_], probes: int
+        self,
+        order: NDArray[np.int64],
+        marks: Sequence[NDArray[np.uint64]],
+        kind: NDArray[np.bool_],
+        batch_size: int | None,
+        probes: int,
     ) -> None:
         self.probes = probes
         # memoryviews read and write single elements several times faster than arrays do
-        self.order, self.groups, self.kind = order.data, groups.data, kind.data
+        self.order, self.kind = order.data, kind.data
+        self.marks = [mark.data for mark in marks]
         self.rows_of = {c: np.flatnonzero(kind == c).data for c in (0, 1)}
         self.rank = (np.where(kind, np.cumsum(kind), np.cumsum(~kind)) - 1).data
-        self.unfit: dict[tuple[int, int], tuple[dict[int, int], dict[int, int]]] = {}
+        self.size, self.count = batch_size, len(order)
+        self.unfit: dict[tuple[int, ...], tuple[dict[int, int], dict[int, int]]] = {}
 
     def mend(self, clashes: list[int]) -> int:
         """Mend what can be mended; return how many swaps that took."""
         swaps = 0
         for at in clashes:
-            if self.groups[at] == self.groups[at + 1]:
-                swaps += self._move(at + 1) or self._move(at)
+            if self.probes <= 0:
+                break
+            before, _ = self._neighbours(at)
+            if self._share(at, before):
+                swaps += self._move(at) or self._move(before)
         return swaps
 
     def _move(self, at: int) -> bool:
-        tries, groups, rows = 0, self.groups, self.rows_of[self.kind[at]]
+        tries, rows = 0, self.rows_of[self.kind[at]]
         below, above = self._unfit_for(at)
         for rank in self._nearest(at, below, above):
             self.probes -= 1
             to = rows[rank]
-            fits_there = groups[to] != groups[at]
+            fits_there = not self._share(to, at)
             if fits_there:
                 self._swap(at, to)
                 fits_there, fits_here = not self._clashes(to), not self._clashes(at)
                 if fits_there and fits_here:
                     return True
                 self._swap(at, to)
-            if not fits_there and abs(at - to) > 2:  # noqa: PLR2004 - its neighbours stay, so none of the group can stand there
+            if not fits_there and self._are_far(at, to):  # its neighbours stay: none with these marks can stand there
                 below[rank], above[rank] = rank - 1, rank + 1
             tries += fits_there
             if tries == _TRIES or self.probes <= 0:
@@ -203,8 +253,8 @@ class _Swaps:
         return False
 
     def _unfit_for(self, at: int) -> tuple[dict[int, int], dict[int, int]]:
-        """Places of the row's class where its group cannot stand: rank to the next rank below, and above."""
-        return self.unfit.setdefault((self.kind[at], self.groups[at]), ({}, {}))
+        """Places of the row's class where its marks cannot stand: rank to the next rank below, and above."""
+        return self.unfit.setdefault((self.kind[at], *(mark[at] for mark in self.marks)), ({}, {}))
 
     def _nearest(self, at: int, below: dict[int, int], above: dict[int, int]) -> Iterator[int]:
         """Yield the ranks of the row's class outwards from the row, without those known to be unfit."""
@@ -219,14 +269,29 @@ class _Swaps:
                 high = _skip(above, high + 1)
 
     def _swap(self, a: int, b: int) -> None:
-        for values in (self.order, self.groups):
+        for values in (self.order, *self.marks):
             values[a], values[b] = values[b], values[a]
 
+    def _share(self, a: int, b: int) -> bool:
+        """Whether two places share a mark; a place does not clash with itself."""
+        return a != b and any(mark[a] == mark[b] for mark in self.marks)
+
     def _clashes(self, at: int) -> bool:
-        group = self.groups[at]
-        return (at > 0 and self.groups[at - 1] == group) or (
-            at + 1 < len(self.groups) and self.groups[at + 1] == group
-        )
+        return any(self._share(at, other) for other in self._neighbours(at))
+
+    def _neighbours(self, at: int) -> tuple[int, int]:
+        """The places before and after one; its own, where there is none."""
+        if self.size is None:
+            return max(at - 1, 0), min(at + 1, self.count - 1)
+        start = at - at % self.size
+        end = min(start + self.size, self.count)
+        return at - 1 if at > start else end - 1, at + 1 if at + 1 < end else start
+
+    def _are_far(self, a: int, b: int) -> bool:
+        """Whether neither is a neighbour, or a neighbour's neighbour, of the other."""
+        if self.size is None:
+            return abs(a - b) > 2  # noqa: PLR2004 - that is what it means
+        return a // self.size != b // self.size
 
 
 def _skip(unfit: dict[int, int], rank: int) -> int:

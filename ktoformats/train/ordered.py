@@ -25,4 +25,5 @@ def training_rows(samples: Samples, rows: np.ndarray, occurrence: Occurrences, *
     """
     groups = samples.numbers("group")[rows]
     keys = keys_of(samples, rows, occurrence)
-    return rows[training_order(samples.good[rows], groups, keys, seed=seed)]
+    texts = samples.numbers("answer")[rows]
+    return rows[training_order(samples.good[rows], groups, keys, text=texts, seed=seed)]

@@ -1,0 +1,230 @@
+"""Texts to token ids: a prompt and an answer, each tokenised by itself.
+
+At generation the model is given the prompt's tokens and goes on from there. So the prompt is tokenised alone and the
+answer as what follows it; tokenising both as one text lets a token reach over the boundary, which no model that is
+asked will ever see (and which TRL then cuts at one side of it). What a chat template adds is split where the prompt's
+rendering ends, and that the rendering of the whole begins so is checked, row by row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+import numpy as np
+import orjson
+
+from ktoformats.errors import ConfigError
+from ktoformats.train.rows import needs_messages, to_trl_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+    from ktoformats.store.numbers import Array
+
+Style = Literal["auto", "standard", "conversational"]
+
+SOUND, BOUNDARY, TEXT_LOST, TEMPLATE_FAILED = range(4)
+"""What became of a row: it is as it should be, or why it cannot be used."""
+FAULTS: Final = {
+    BOUNDARY: "template_boundary",
+    TEXT_LOST: "template_loses_text",
+    TEMPLATE_FAILED: "template_failed",
+}
+_MARK: Final = "\n"
+
+
+class Ragged(NamedTuple):
+    """Lists of token ids, one after the other."""
+
+    ids: Array
+    """int32."""
+    ends: Array
+    """int64, shape (rows + 1,): where each list begins, and the last one ends."""
+
+    def row(self, number: int) -> Array:
+        """int32: a list."""
+        ids: Array = self.ids[self.ends[number] : self.ends[number + 1]]
+        return ids
+
+
+class Encoded(NamedTuple):
+    """Some rows as tokens."""
+
+    prompts: Ragged
+    answers: Ragged
+    faults: Array
+    """uint8, shape (rows,): `SOUND` or why a row cannot be used."""
+
+
+class Encoder:
+    """A tokenizer, and how samples are put before it.
+
+    Args:
+        tokenizer: A Hugging Face tokenizer, fast or slow.
+        style: `standard` tokenises the texts as they are; `conversational` renders messages with the chat template;
+            `auto` takes the template where the tokenizer has one.
+
+    Raises:
+        ConfigError: There is no template, and one is needed; or no end token, which a completion must end in.
+    """
+
+    def __init__(self, tokenizer: Any, style: Style = "auto") -> None:
+        has_template = bool(getattr(tokenizer, "chat_template", None))
+        if style == "conversational" and not has_template:
+            raise ConfigError("the tokenizer has no chat template; set tokenizer.chat_template, or style='standard'")
+        if tokenizer.eos_token_id is None:
+            raise ConfigError("the tokenizer has no end token; set tokenizer.eos_token, which completions end in")
+        self.style = ("conversational" if has_template else "standard") if style == "auto" else style
+        self.asked = style
+        self._tokenizer = tokenizer
+        self.eos: int = tokenizer.eos_token_id
+        self.pad: int = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        self._bos = self._begins_with()
+        self._marked = self._needs_mark()
+
+    @property
+    def digest(self) -> str:
+        """What decides the ids: all that the tokenizer saves of itself, its chat template among it, and the style."""
+        digest = hashlib.sha256(f"{type(self._tokenizer).__qualname__} {self.style}".encode())
+        with TemporaryDirectory(prefix="ktoformats-") as folder:
+            self._tokenizer.save_pretrained(folder)
+            for path in sorted(Path(folder).rglob("*")):
+                if path.is_file():
+                    digest.update(f"{path.relative_to(folder)} {path.stat().st_size} ".encode() + path.read_bytes())
+        return digest.hexdigest()
+
+    def encode(self, batch: pa.RecordBatch | pa.Table) -> Encoded:
+        """The token ids of rows of `SCHEMA`.
+
+        Raises:
+            ConfigError: Rows have messages, and the tokenizer no template to place them with.
+        """
+        if self.style == "standard" and self.asked == "auto" and needs_messages([batch]):
+            raise ConfigError(
+                "samples have a system message, earlier turns or tools, and the tokenizer has no chat template to "
+                "place them; set tokenizer.chat_template, or leave them out with style='standard'"
+            )
+        prompts, answers, faults = self._standard(batch) if self.style == "standard" else self._rendered(batch)
+        sound = [row for row, fault in enumerate(faults) if fault == SOUND]
+        ids_of = self._ids_once([prompts[row] for row in sound])
+        answer_ids = self._continued([answers[row] for row in sound])
+        head = [self._bos] if self._bos is not None and self.style == "standard" else []
+        own: list[list[int]] = [[] for _ in faults]
+        said: list[list[int]] = [[] for _ in faults]
+        for row, ids in zip(sound, answer_ids, strict=True):
+            asked = ids_of[prompts[row]]
+            own[row] = asked if asked[: len(head)] == head else head + asked
+            said[row] = ids if self._ends(ids) else [*ids, self.eos]
+        return Encoded(_ragged(own), _ragged(said), np.array(faults, np.uint8))
+
+    def _ends(self, ids: list[int]) -> bool:
+        """Whether a completion holds its end token: a template may add white space behind it."""
+        return self.eos in ids if self.style == "conversational" else ids[-1:] == [self.eos]
+
+    def _standard(self, batch: pa.RecordBatch | pa.Table) -> tuple[list[str], list[str], list[int]]:
+        prompts, answers = (batch.column(name).to_pylist() for name in ("prompt", "response"))
+        return prompts, answers, [SOUND] * len(prompts)
+
+    def _rendered(self, batch: pa.RecordBatch | pa.Table) -> tuple[list[str], list[str], list[int]]:
+        prompts, answers, faults = [], [], []
+        known: dict[bytes, str | None] = {}
+        for row in to_trl_rows(batch, "conversational", tools=True):
+            tools = orjson.loads(row["tools"]) or None
+            said = [_for_template(message) for message in row["completion"]]
+            asked = [_for_template(message) for message in row["prompt"]]
+            key = orjson.dumps([asked, tools])
+            if key not in known:
+                known[key] = self._render(asked, tools, add_generation_prompt=True)
+            prompt, whole = known[key], self._render([*asked, *said], tools)
+            if prompt is None or whole is None:
+                fault = TEMPLATE_FAILED
+            elif not whole.startswith(prompt):
+                fault = BOUNDARY
+            else:
+                fault = SOUND if _is_in(said[0], whole[len(prompt) :]) else TEXT_LOST
+            prompts.append(prompt or "")
+            answers.append(whole[len(prompt) :] if fault == SOUND and whole and prompt is not None else "")
+            faults.append(fault)
+        return prompts, answers, faults
+
+    def _render(self, messages: list[dict[str, Any]], tools: Any, **options: Any) -> str | None:
+        try:
+            return str(self._tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, **options))
+        except Exception:  # noqa: BLE001 - a template is somebody's program: it refuses roles, orders, whatever it likes
+            return None
+
+    def _ids_once(self, texts: list[str]) -> dict[str, list[int]]:
+        """The ids of every text: those of a prompt with many answers are found once."""
+        different = list(dict.fromkeys(texts))
+        return dict(zip(different, self._ids(different), strict=True))
+
+    def _continued(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of texts that go on from another one."""
+        if not self._marked:
+            return self._ids(texts)
+        mark = self._ids([_MARK])[0]
+        marked, plain = self._ids([_MARK + text for text in texts]), None
+        found = []
+        for number, ids in enumerate(marked):
+            if ids[: len(mark)] == mark:
+                found.append(ids[len(mark) :])
+            else:
+                plain = plain or self._ids(texts)
+                found.append(plain[number])
+        return found
+
+    def _ids(self, texts: Sequence[str], *, special: bool = False) -> list[list[int]]:
+        if not texts:
+            return []
+        found = self._tokenizer(
+            list(texts), add_special_tokens=special, return_attention_mask=False, padding=False, truncation=False,
+            verbose=False,
+        )  # fmt: skip
+        ids: list[list[int]] = found["input_ids"]
+        return ids
+
+    def _begins_with(self) -> int | None:
+        """The token that the tokenizer puts before a text."""
+        bos = self._tokenizer.bos_token_id
+        return bos if bos is not None and self._ids(["a"], special=True)[0][:1] == [bos] else None
+
+    def _needs_mark(self) -> bool:
+        """Whether a text that stands alone is tokenised as if a space stood before it (as SentencePiece does)."""
+        mark, alone, together = self._ids([_MARK, "a", _MARK + "a"])
+        return together != mark + alone and together[: len(mark)] == mark
+
+
+def _for_template(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as templates expect it: arguments of a call as an object, where they are one."""
+    if "tool_calls" not in message:
+        return message
+    calls = []
+    for call in message["tool_calls"]:
+        function = dict(call["function"])
+        try:
+            arguments = orjson.loads(function["arguments"])
+        except orjson.JSONDecodeError:
+            arguments = None
+        if isinstance(arguments, dict):
+            function["arguments"] = arguments
+        calls.append({**call, "function": function})
+    return {**message, "tool_calls": calls}
+
+
+def _is_in(message: dict[str, Any], rendered: str) -> bool:
+    """Whether a rendering holds what a message says; a template may take white space away around it."""
+    names = [call["function"]["name"] for call in message.get("tool_calls", ())]
+    return all(text in rendered for text in (message["content"].strip(), *names))
+
+
+def _ragged(lists: list[list[int]]) -> Ragged:
+    ends = np.zeros(len(lists) + 1, np.int64)
+    np.cumsum([len(one) for one in lists], out=ends[1:])
+    ids = np.fromiter(chain.from_iterable(lists), np.int32, int(ends[-1]))
+    return Ragged(ids, ends)
