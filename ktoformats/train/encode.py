@@ -132,32 +132,50 @@ class Encoder:
         return prompts, answers, [SOUND] * len(prompts)
 
     def _rendered(self, batch: pa.RecordBatch | pa.Table) -> tuple[list[str], list[str], list[int]]:
-        prompts, answers, faults = [], [], []
-        known: dict[bytes, str | None] = {}
+        asked, said, tools = [], [], []
         for row in to_trl_rows(batch, "conversational", tools=True):
-            tools = orjson.loads(row["tools"]) or None
-            said = [_for_template(message) for message in row["completion"]]
-            asked = [_for_template(message) for message in row["prompt"]]
-            key = orjson.dumps([asked, tools])
-            if key not in known:
-                known[key] = self._render(asked, tools, add_generation_prompt=True)
-            prompt, whole = known[key], self._render([*asked, *said], tools)
-            if prompt is None or whole is None:
+            asked.append([_for_template(message) for message in row["prompt"]])
+            said.append([_for_template(message) for message in row["completion"]])
+            tools.append(row["tools"])
+        keys = [orjson.dumps([one, offered]) for one, offered in zip(asked, tools, strict=True)]
+        different = {key: number for number, key in enumerate(keys)}
+        numbers = list(different.values())
+        rendered = self._render([asked[n] for n in numbers], [tools[n] for n in numbers], add_generation_prompt=True)
+        prompt_of = dict(zip(different, rendered, strict=True))
+        wholes = self._render([one + other for one, other in zip(asked, said, strict=True)], tools)
+        prompts, answers, faults = [], [], []
+        for key, answer, whole in zip(keys, said, wholes, strict=True):
+            prompt, rest = prompt_of[key] or "", ""
+            if not prompt or whole is None:
                 fault = TEMPLATE_FAILED
             elif not whole.startswith(prompt):
                 fault = BOUNDARY
             else:
-                fault = SOUND if _is_in(said[0], whole[len(prompt) :]) else TEXT_LOST
-            prompts.append(prompt or "")
-            answers.append(whole[len(prompt) :] if fault == SOUND and whole and prompt is not None else "")
+                rest = whole[len(prompt) :]
+                fault = SOUND if _is_in(answer[0], rest) else TEXT_LOST
+            prompts.append(prompt)
+            answers.append(rest)
             faults.append(fault)
         return prompts, answers, faults
 
-    def _render(self, messages: list[dict[str, Any]], tools: Any, **options: Any) -> str | None:
+    def _render(self, conversations: list[Any], tools: list[str], **options: Any) -> list[str | None]:
+        """Each conversation as the template puts it; None where it refuses."""
+        found: list[str | None] = [None] * len(conversations)
+        for offered in dict.fromkeys(tools):
+            own = [number for number, one in enumerate(tools) if one == offered]
+            options["tools"] = orjson.loads(offered) or None
+            for number, text in zip(own, self._render_alike([conversations[n] for n in own], options), strict=True):
+                found[number] = text
+        return found
+
+    def _render_alike(self, conversations: list[Any], options: dict[str, Any]) -> list[str | None]:
         try:
-            return str(self._tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, **options))
+            made: list[str | None] = self._tokenizer.apply_chat_template(conversations, tokenize=False, **options)
         except Exception:  # noqa: BLE001 - a template is somebody's program: it refuses roles, orders, whatever it likes
-            return None
+            if len(conversations) == 1:
+                return [None]
+            return [text for one in conversations for text in self._render_alike([one], options)]
+        return made
 
     def _ids_once(self, texts: list[str]) -> dict[str, list[int]]:
         """The ids of every text: those of a prompt with many answers are found once."""

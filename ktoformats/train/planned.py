@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -147,7 +148,7 @@ class KTOTokenDataset(Dataset[dict[str, Any]]):
                 {
                     "prompt_ids": self._ids(prompt_ids, position),
                     "completion_ids": self._ids(completion_ids, position),
-                    "KL_completion_ids": [] if partner < 0 else self._ids(completion_ids, partner),
+                    "KL_completion_ids": array("i") if partner < 0 else self._ids(completion_ids, partner),
                     "label": sample["label"] == "good",
                     "utility_score": float(self._utility[position]),
                     "weight": weight,
@@ -156,9 +157,10 @@ class KTOTokenDataset(Dataset[dict[str, Any]]):
             )
         return found
 
-    def _ids(self, of: Callable[..., Array], position: int) -> list[int]:
-        """As a list: TRL joins prompt and completion with `+`, which adds arrays up."""
-        ids: list[int] = of(self._tokens, self._fitted, position, int(self._rows[position])).tolist()
+    def _ids(self, of: Callable[..., Array], position: int) -> array[int]:
+        """As an array of Python's own: TRL joins prompt and completion with `+`, which adds NumPy's up."""
+        ids = array("i")
+        ids.frombytes(of(self._tokens, self._fitted, position, int(self._rows[position])).tobytes())
         return ids
 
 
