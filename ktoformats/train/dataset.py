@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ktoformats.store.samples import Samples
     from ktoformats.store.view import Occurrences, View
+    from ktoformats.train.plan import Plan
 
 _ROWS_AT_ONCE = 1024
 
@@ -219,12 +220,13 @@ class KTODataset(Dataset[dict[str, Any]]):
             key: torch.tensor(values, dtype=kinds[key]) if key in kinds else values for key, values in columns.items()
         }
 
-    def to_trl(self, style: str = "auto") -> Any:
-        """A `datasets.Dataset` for TRL's KTOTrainer, in training order.
+    def to_trl(self, style: str = "auto", plan: Plan | None = None) -> Any:
+        """A `datasets.Dataset` for TRL's KTOTrainer, in training order or in that of a plan.
 
         Args:
             style: `standard`, `conversational`, or `auto`: standard unless a sample has a system message,
                 earlier turns, tools or tool calls. `dataset.to_trl().info.description` says which.
+            plan: Of this dataset, with `partners="batch"`; the trainer's batches and KL partners are then its own.
 
         Raises:
             ImportError: `datasets` is not installed.
@@ -236,13 +238,13 @@ class KTODataset(Dataset[dict[str, Any]]):
             raise ImportError("to_trl needs the datasets library: pip install 'ktoformats[trl]'") from error
         if style not in ("auto", "standard", "conversational"):
             raise ValueError(f"style must be auto, standard or conversational, got {style!r}")
-        table = self._table(training_rows(self._samples, self._rows, self._occurrence))
+        rows = training_rows(self._samples, self._rows, self._occurrence) if plan is None else self._rows[plan.order]
+        table = self._table(rows)
         if style == "auto":
             style = "conversational" if needs_messages(table.to_batches()) else "standard"
         tools = style == "conversational" and any(table.column("tools").to_pylist())
-        rows = list(to_trl_rows(table, style, tools=tools))
-        made = datasets.Dataset.from_list(rows)
-        made.info.description = f"ktoformats, {style}, in training order"
+        made = datasets.Dataset.from_list(list(to_trl_rows(table, style, tools=tools)))
+        made.info.description = f"ktoformats, {style}, in {'training order' if plan is None else 'the order of a plan'}"
         return made
 
     def to_hf(self) -> Any:
