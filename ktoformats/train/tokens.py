@@ -5,12 +5,15 @@ What is kept is whole: nothing is cut, so that another limit is arithmetic on le
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ktoformats.store.vault import TOKENS
+from ktoformats.train.dataset import heard, told
 from ktoformats.train.encode import Encoded, Ragged
 
 if TYPE_CHECKING:
@@ -43,10 +46,26 @@ class Tokens:
         progress: Callable[[int], None] | None = None,
     ) -> None:
         self.eos, self.pad, self.style = encoder.eos, encoder.pad, encoder.style
-        self.digest = encoder.digest
+        self._encoder: Encoder | None = encoder
         self._progress = progress
         self._parts = [self._of(part, encoder, kept) for part in samples.parts]
         self._starts = list(accumulate((part.rows for part in samples.parts), initial=0))
+
+    @cached_property
+    def digest(self) -> str:
+        """What decided the ids; see `Encoder.digest`."""
+        if self._encoder is None:
+            raise ValueError("the tokenizer is in another process")
+        return self._encoder.digest
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: where the files are, and no tokenizer."""
+        parts = [_map(one, told) for one in self._parts]
+        return {"eos": self.eos, "pad": self.pad, "style": self.style, "_starts": self._starts, "_parts": parts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        parts = [_map(one, heard) for one in state["_parts"]]
+        self.__dict__.update(state | {"_parts": parts, "_encoder": None, "_progress": None})
 
     def lengths(self, rows: Array) -> tuple[Array, Array]:
         """int64 per row: the tokens of its prompt, and of its completion."""
@@ -75,7 +94,7 @@ class Tokens:
         return self._parts[number].answers.row(row - self._starts[number])
 
     def _part_of(self, row: int) -> int:
-        return int(np.searchsorted(self._starts, row, side="right")) - 1
+        return bisect_right(self._starts, row) - 1
 
     def _by_part(self, rows: Array) -> list[tuple[int, Array, Array]]:
         own = np.searchsorted(self._starts, rows, side="right") - 1
@@ -97,6 +116,12 @@ class Tokens:
             Ragged(found["answers"], found["answerends"]),
             found["faults"],
         )
+
+
+def _map(encoded: Encoded, function: Callable[[Any], Any]) -> Encoded:
+    """The same, its arrays by a function."""
+    lists = [Ragged(*map(function, one)) for one in (encoded.prompts, encoded.answers)]
+    return Encoded(lists[0], lists[1], function(encoded.faults))
 
 
 def _encoded(part: Part, encoder: Encoder, progress: Callable[[int], None] | None) -> list[Encoded]:

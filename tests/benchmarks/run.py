@@ -42,6 +42,7 @@ QUICK: Final[dict[str, Any]] = {
     "slow_rows": 2_000,
     "megabytes": 5,
     "access_rows": 2_000,
+    "token_rows": 500,
 }
 
 
@@ -55,9 +56,17 @@ SECTIONS: Final = {
     "startup": "growth:startup",
     "access": "access:access",
     "loader": "access:loader",
+    "tokens": "tokens:tokens",
 }
 """What can be measured, in the order of the page. Imported when its turn comes: torch is not for everyone."""
-NEEDS: Final = {"peers": "datasets", "trl": "trl", "memory": "datasets", "access": "datasets", "loader": "datasets"}
+NEEDS: Final = {
+    "peers": "datasets",
+    "trl": "trl",
+    "memory": "datasets",
+    "access": "datasets",
+    "loader": "datasets",
+    "tokens": "trl",
+}
 
 
 def run(names: Sequence[str], settings: Settings, say: Callable[[str], object] = print) -> list[Section]:

@@ -30,3 +30,5 @@ class Settings:
     """Size of the file for one worker and two."""
     access_rows: int = 50_000
     """Records behind the dataset that is accessed."""
+    token_rows: int = 5_000
+    """Records that are tokenised."""
