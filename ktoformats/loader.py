@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ktoformats.config.models import TOKEN_LIMITS, BasePreferenceConfig, KTODataConfig, KTOSpecificConfig
+from ktoformats.config.models import BasePreferenceConfig, KTODataConfig, KTOSpecificConfig
 from ktoformats.convert.assemble import Assembly, assemble
 from ktoformats.errors import ConfigError
 from ktoformats.overrides import Overrides, SpecificationMethods
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ktoformats.store.view import View
     from ktoformats.train.dataset import KTODataset
     from ktoformats.train.encode import Style
-    from ktoformats.train.fit import Limits
     from ktoformats.train.plan import Partners, Plan
     from ktoformats.train.plan import Remainder as PlanRemainder
     from ktoformats.train.planned import Training, Weights
@@ -44,16 +43,6 @@ def _checked(verify: Verify) -> Verify:
     if verify not in ("always", "first", "never"):
         raise ConfigError(f"cache_verify must be always, first or never, got {verify!r}")
     return verify
-
-
-def _limits(config: KTODataConfig) -> Limits:
-    from ktoformats.train.fit import Limits
-
-    return Limits(
-        **{name: getattr(config, name) for name in TOKEN_LIMITS},
-        drop_repeats=config.duplicates == "drop",
-        drop_conflicts=config.conflict == "drop",
-    )
 
 
 class PreferenceDataLoader:
@@ -204,6 +193,7 @@ class PreferenceDataLoader:
         """
         from ktoformats.train.dataset import KTODataset
         from ktoformats.train.encode import Encoder
+        from ktoformats.train.fit import limits_of
         from ktoformats.train.planned import Training
         from ktoformats.train.tokens import Tokens
 
@@ -214,7 +204,7 @@ class PreferenceDataLoader:
         cache = Overrides.of(self).cache(self._cache)
         kept = Kept(cache) if cache else None
         tokens = Tokens(view.samples, Encoder(self.tokenizer, style), kept) if self.tokenizer is not None else None
-        made = Training(KTODataset(view), tokens, _limits(self.config), kept)
+        made = Training(KTODataset(view), tokens, limits_of(self.config), kept)
         self._trainings[split, style] = view, made
         return made
 

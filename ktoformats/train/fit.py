@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 
+from ktoformats.config.models import TOKEN_LIMITS
 from ktoformats.errors import ConfigError
 from ktoformats.feedback import BAD, GOOD
 from ktoformats.train.encode import FAULTS, SOUND
 
 if TYPE_CHECKING:
+    from ktoformats.config.models import KTODataConfig
     from ktoformats.store.numbers import Array
     from ktoformats.train.tokens import Tokens
 
@@ -36,6 +38,15 @@ class Limits(NamedTuple):
     """Whether of samples that are the same once they are cut only the first is used."""
     drop_conflicts: bool = False
     """Whether samples that are the same once they are cut, one good, one bad, are left out."""
+
+
+def limits_of(config: KTODataConfig) -> Limits:
+    """What a data section says of tokens."""
+    return Limits(
+        **{name: getattr(config, name) for name in TOKEN_LIMITS},
+        drop_repeats=config.duplicates == "drop",
+        drop_conflicts=config.conflict == "drop",
+    )
 
 
 @dataclass(frozen=True)

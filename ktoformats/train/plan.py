@@ -15,6 +15,7 @@ import numpy as np
 from ktoformats.errors import ConfigError
 from ktoformats.feedback import BAD, GOOD
 from ktoformats.store.mixing import mix
+from ktoformats.store.report import loss_weights
 from ktoformats.train.fit import by_label
 from ktoformats.train.order import apart, fewest_single_class_batches, single_class_batches, training_order
 from ktoformats.train.partners import ALONE_IN_BATCH, find_partners, is_partner, why_none
@@ -107,7 +108,8 @@ class PlanReport:
     """What a plan achieved.
 
     Attributes:
-        samples: How many the dataset has.
+        samples: How many the epoch uses.
+        labels: Label to rows of the epoch, repeated ones counted: what the weights of the loss are to be based on.
         batches: Batches of one rank each, over all ranks.
         single_class_batches: Those of one label only.
         fewest_single_class_batches: As few as the counts allow for any order of the same rows.
@@ -122,6 +124,7 @@ class PlanReport:
     """
 
     samples: int
+    labels: dict[str, int]
     batches: int
     single_class_batches: int
     fewest_single_class_batches: int
@@ -134,6 +137,11 @@ class PlanReport:
     padding_share: float
     unit: str
 
+    @property
+    def weights(self) -> dict[str, float] | None:
+        """`desirable_weight` and `undesirable_weight` for the labels; see `ktoformats.loss_weights`."""
+        return loss_weights(self.labels[GOOD], self.labels[BAD])
+
     def to_json(self) -> dict[str, Any]:
         """All of it as plain values."""
         return dict(vars(self))
@@ -142,7 +150,9 @@ class PlanReport:
         """It in sentences."""
         one_label = f"{self.single_class_batches} of one label (fewest possible: {self.fewest_single_class_batches})"
         partners = f"{self.partners_invalid} invalid, {sum(self.partners_missing.values())} missing"
+        weights = ", ".join(f"{name}={value:g}" for name, value in (self.weights or {}).items())
         lines = [
+            f"{self.labels[GOOD]} good, {self.labels[BAD]} bad; {weights or 'one label, for which there are no weights'}",
             f"{self.samples} samples in {self.batches} batches, {one_label}",
             f"KL partners: {partners}, the most frequent one serves {self.partners_most_used} samples",
             f"padding: {self.padding_share:.1%} of all {self.unit}",
@@ -224,6 +234,7 @@ def make_plan(traits: Traits, terms: PlanTerms, *, unit: str = "characters", pos
         partner = partner_of[whole]
     report = PlanReport(
         samples=len(used),
+        labels=by_label(own.good[whole]),
         partners_missing=_missing(own, partner, terms),
         partners_invalid=int(np.count_nonzero(~is_partner(own.asked, own.answer, whole, partner) & (partner >= 0))),
         partners_most_used=int(np.bincount(partner[partner >= 0], minlength=1).max()),
