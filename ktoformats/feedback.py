@@ -210,9 +210,9 @@ NUMBERS: Final = pa.schema(
 )
 """What is kept of every sample as a number, for filters that ask for it (`Filter.numbers`) and all that chooses:
 the first 16 digits of `id` (as `key`), `group`, `origin` and `pair` (0 for none); hashes of all that was asked
-(system, turns, prompt, tools) and of the answer (response and tool calls); 1 for a good label; the kind of fact; 1 for
-a cell and for tool calls that are there; lengths in characters, and those of the texts without the white space around
-them."""
+(system, turns, prompt, tools) and of the answer (response and tool calls); 1 for a good label; the kind of fact; 1
+for a cell and for tool calls that are there; lengths in characters, and those of the texts without the white space
+around them."""
 
 SAMPLE_KEYS: Final = tuple(SCHEMA.names[: SCHEMA.get_field_index("fact")])
 """The keys of a dataset's samples, the specification's among them; what follows explains the label."""

@@ -244,7 +244,8 @@ class KTODataset(Dataset[dict[str, Any]]):
             style = "conversational" if needs_messages(table.to_batches()) else "standard"
         tools = style == "conversational" and any(table.column("tools").to_pylist())
         made = datasets.Dataset.from_list(list(to_trl_rows(table, style, tools=tools)))
-        made.info.description = f"ktoformats, {style}, in {'training order' if plan is None else 'the order of a plan'}"
+        order = "training order" if plan is None else "the order of a plan"
+        made.info.description = f"ktoformats, {style}, in {order}"
         return made
 
     def to_hf(self) -> Any:

@@ -152,7 +152,7 @@ class PlanReport:
         partners = f"{self.partners_invalid} invalid, {sum(self.partners_missing.values())} missing"
         weights = ", ".join(f"{name}={value:g}" for name, value in (self.weights or {}).items())
         lines = [
-            f"{self.labels[GOOD]} good, {self.labels[BAD]} bad; {weights or 'one label, for which there are no weights'}",
+            f"{self.labels[GOOD]} good, {self.labels[BAD]} bad; {weights or 'no weights for one label'}",
             f"{self.samples} samples in {self.batches} batches, {one_label}",
             f"KL partners: {partners}, the most frequent one serves {self.partners_most_used} samples",
             f"padding: {self.padding_share:.1%} of all {self.unit}",
