@@ -78,6 +78,7 @@ _HOMES = {
         "Shape",
         "UNDEFINED",
         "Utility",
+        "Written",
         "claim_of",
     ),
     "ktoformats.plugin.layout": ("DialogueLayout", "JudgedLayout", "Layout", "PairLayout", "RankedLayout"),
@@ -91,6 +92,10 @@ _HOMES = {
     "ktoformats.config.models": ("KTOConfig", "KTODataConfig", "KTOSpecificConfig"),
     "ktoformats.loader": ("KTODataLoader", "PreferenceDataLoader"),
     "ktoformats.store.report": ("Report", "loss_weights"),
+    "ktoformats.train.collate": ("KTOCollator",),
+    "ktoformats.train.fit": ("FitReport", "Fitted", "Limits"),
+    "ktoformats.train.plan": ("Plan", "PlanReport", "PlanTerms", "Traits"),
+    "ktoformats.train.planned": ("KTOTokenDataset", "PlanSampler", "Training"),
     "ktoformats.train.sampler": ("ElasticBatchSampler",),
     "ktoformats.train.stream": ("KTOStream",),
     "ktoformats.train.rows": ("needs_messages", "to_samples", "to_trl_rows"),
@@ -359,6 +364,9 @@ if TYPE_CHECKING:
         Utility as Utility,
     )
     from ktoformats.plugin.kinds import (
+        Written as Written,
+    )
+    from ktoformats.plugin.kinds import (
         claim_of as claim_of,
     )
     from ktoformats.plugin.layout import (
@@ -447,6 +455,39 @@ if TYPE_CHECKING:
     )
     from ktoformats.store.report import (
         loss_weights as loss_weights,
+    )
+    from ktoformats.train.collate import (
+        KTOCollator as KTOCollator,
+    )
+    from ktoformats.train.fit import (
+        FitReport as FitReport,
+    )
+    from ktoformats.train.fit import (
+        Fitted as Fitted,
+    )
+    from ktoformats.train.fit import (
+        Limits as Limits,
+    )
+    from ktoformats.train.plan import (
+        Plan as Plan,
+    )
+    from ktoformats.train.plan import (
+        PlanReport as PlanReport,
+    )
+    from ktoformats.train.plan import (
+        PlanTerms as PlanTerms,
+    )
+    from ktoformats.train.plan import (
+        Traits as Traits,
+    )
+    from ktoformats.train.planned import (
+        KTOTokenDataset as KTOTokenDataset,
+    )
+    from ktoformats.train.planned import (
+        PlanSampler as PlanSampler,
+    )
+    from ktoformats.train.planned import (
+        Training as Training,
     )
     from ktoformats.train.rows import (
         needs_messages as needs_messages,

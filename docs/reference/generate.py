@@ -292,9 +292,16 @@ def reason_table(title: str, rows: list[tuple[str, str]]) -> Iterator[str]:
 
 
 def option_texts(cls: type) -> dict[str, str]:
-    """The texts that stand under the options of a plugin class."""
-    [node] = ast.parse(dedent(inspect.getsource(cls))).body
-    body = node.body if isinstance(node, ast.ClassDef) else []
+    """The texts that stand under the options of a plugin class, and of those that it inherits from."""
+    texts = {}
+    for base in reversed([one for one in cls.__mro__ if one.__module__.startswith("ktoformats")]):
+        [node] = ast.parse(dedent(inspect.getsource(base))).body
+        texts |= body_texts(node.body if isinstance(node, ast.ClassDef) else [])
+    return texts
+
+
+def body_texts(body: list[ast.stmt]) -> dict[str, str]:
+    """The texts that stand under the annotated names of a class."""
     texts = {}
     for one, after in pairwise(body):
         if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(after, ast.Expr):

@@ -283,7 +283,7 @@ def _row(vault: Vault, path: Path) -> dict[str, Any]:
         "kind": path.parent.name,
         "name": path.name,
         "used": vault.last_used(path),
-        "samples": facts.get("rows", 0) if facts else 0,
+        "samples": facts.get("rows", facts.get("samples", 0)) if facts else 0,
         "bytes": sum(file.lstat().st_size for file in (path.iterdir() if is_folder else [path])),
         "damaged": facts is None,
     }

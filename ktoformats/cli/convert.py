@@ -6,12 +6,14 @@ import os
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ktoformats.cli import output
 from ktoformats.cli.output import json_option
+from ktoformats.cli.outputs import TRAIN, check_places, exporter_for, left_alone, outputs_of, together
+from ktoformats.cli.planning import Planning, planning_options, told
 from ktoformats.cli.shared import (
     closing_notes,
     closing_table,
@@ -30,16 +32,15 @@ from ktoformats.convert.assemble import assemble
 from ktoformats.errors import ConfigError, KTODataError, KtoFormatsError, KTOLabelError, SourceError
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.named import find_sources
-from ktoformats.store.cache import Cache, default_folder
+from ktoformats.store.cache import Cache, Kept, default_folder
 from ktoformats.store.choose import Stages
 from ktoformats.store.mix import Piece, pieces_of
 from ktoformats.store.prepare import joined_files, prepare
-from ktoformats.store.split import PARTS, read_fractions
-from ktoformats.train.export import (
+from ktoformats.store.split import read_fractions
+from ktoformats.train.export import export
+from ktoformats.train.sidefiles import (
     FAILED_SUFFIX,
-    MANIFEST_SUFFIX,
     REJECTS_SUFFIX,
-    export,
     manifest_of,
     side_file,
     write_manifest,
@@ -56,9 +57,6 @@ if TYPE_CHECKING:
 
     Made = dict[str, tuple[Report, dict[str, Any]]]
     """The report and the manifest of every split."""
-
-
-TRAIN: Final = "train"
 
 
 class WorkerCount(click.IntRange):
@@ -105,6 +103,13 @@ class WorkerCount(click.IntRange):
     "The parts are train, validation and test.",
 )
 @click.option(
+    "--rows-per-shard",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Write a folder of files with N rows each, named as `datasets` names shards.",
+)
+@planning_options
+@click.option(
     "--rejects",
     type=click.Path(path_type=Path),
     help="Where rejected records go (default: beside the output).",
@@ -140,6 +145,11 @@ def command(
     preset: str | None,
     settings: tuple[str, ...],
     split_text: str | None,
+    rows_per_shard: int | None,
+    batch_size: int | None,
+    world_size: int | None,
+    epochs: int | None,
+    tokenizer_name: str | None,
     rejects: Path | None,
     on_error: str | None,
     workers: int | str | None,
@@ -165,6 +175,10 @@ def command(
       ktoformats convert se.json -o train.jsonl --set prompt_column=question \\
           --set chosen_column=response_j --set rejected_column=response_k
       ktoformats convert votes.jsonl -o data --split train=0.8,validation=0.1,test=0.1
+      ktoformats convert votes.jsonl -o train.jsonl.gz
+      ktoformats convert votes.jsonl -o train --rows-per-shard 100000
+      ktoformats convert votes.jsonl -o train.jsonl --batch-size 8 --world-size 2 \\
+          --tokenizer my/model --set max_tokens=1024
       ktoformats convert 'logs/*.jsonl' -o train --to parquet --engine ray
     """  # noqa: D301 - \b keeps click from joining the lines
     fractions = read_fractions(split_text) if split_text is not None else {}
@@ -180,20 +194,22 @@ def command(
     )
     registry = Registry()
     exporter_name, options = split_choice(_choice(exporter_name))
-    exporter = cast("Exporter", registry.make("exporter", exporter_name, options, {}))
+    exporter, options = exporter_for(target, exporter_name, options, registry)
+    planning = Planning(batch_size, world_size, epochs, tokenizer_name)
+    tokenizer = planning.tokenizer(exporter, exporter_name, config)
     if target.is_symlink():
         target = target.resolve()
     if engine_name == "ray":
-        from ktoformats.cli.on_ray import check
-
-        if fractions:
-            raise ConfigError("--split chooses on this machine; say --engine local")
-        check(target, exporter, exporter_name)
-        outputs = {TRAIN: target}
+        outputs = _on_ray(target, exporter, exporter_name, fractions, rows_per_shard)
     else:
         if address is not None:
             raise ConfigError("--address names a Ray; say --engine ray with it")
-        outputs = _outputs(target, fractions, exporter, exporter_name, registry)
+        if rows_per_shard is not None and exporter.folder:
+            raise ConfigError(
+                f"--rows-per-shard cuts one file into several, and exporter {exporter_name!r} writes a folder"
+            )
+        folders = exporter.folder or rows_per_shard is not None
+        outputs = outputs_of(target, fractions, exporter, exporter_name, registry, folders=folders)
     if not (sources or config.train_file or config.sources):
         raise ConfigError("no SOURCE was named, and the config has neither data.train_file nor data.sources")
 
@@ -215,6 +231,9 @@ def command(
         registry,
         rejects,
         place,
+        planning,
+        tokenizer,
+        rows_per_shard=rows_per_shard,
         no_cache=no_cache,
         shown=not as_json,
     )
@@ -225,6 +244,20 @@ def command(
         _tell(made, outputs, exporter_name)
 
 
+def _on_ray(
+    target: Path, exporter: Exporter, name: str, fractions: dict[str, float], rows_per_shard: int | None
+) -> dict[str, Path]:
+    """The folder that Ray writes to; what it cannot do is refused."""
+    from ktoformats.cli.on_ray import check
+
+    if fractions:
+        raise ConfigError("--split chooses on this machine; say --engine local")
+    if rows_per_shard is not None:
+        raise ConfigError("--rows-per-shard cuts one file into several, and Ray decides what is a shard")
+    check(target, exporter, name)
+    return {TRAIN: target}
+
+
 def _tell(made: Made, outputs: dict[str, Path], exporter: str) -> None:
     """Where everything went."""
     report, _ = made[TRAIN]
@@ -232,60 +265,24 @@ def _tell(made: Made, outputs: dict[str, Path], exporter: str) -> None:
     closing_table(report)
     for name, (own, manifest) in made.items():
         style = f", {manifest['told']['style']}" if "style" in manifest["told"] else ""
-        order = manifest["order"]
-        output.say(f"wrote {own.samples} samples to {output.safe(outputs[name])} ({exporter}{style}, {order} order)")
-    closing_notes(report)
+        order, rows = manifest["order"], manifest.get("rows", own.samples)
+        output.say(f"wrote {rows} samples to {output.safe(outputs[name])} ({exporter}{style}, {order} order)")
+    for name, (_, manifest) in made.items():
+        for reason, counts in manifest["told"].get("left_out", {}).items():
+            output.warn(
+                f"{name}: the form cannot hold {counts['good']} good and {counts['bad']} bad samples ({reason})"
+            )
+    for line in told(made[TRAIN][1]):
+        output.say(line)
+    for line in made[TRAIN][1].get("settings", "").splitlines():
+        output.say(output.safe(line))
+    closing_notes(report, weights_told="settings" in made[TRAIN][1])
     for name, (own, _) in made.items():
         for warning in own.warnings if name != TRAIN else ():
             if warning not in report.warnings:
                 output.warn(warning)
-    for path in _left_alone(outputs):
+    for path in left_alone(outputs):
         output.warn(f"{path} is of an earlier run, and may share conversations with what was written now")
-
-
-def _left_alone(outputs: dict[str, Path]) -> list[Path]:
-    """The files of other splits beside those of a split."""
-    first = outputs[TRAIN]
-    others = [first.with_name(f"{name}{first.suffix}") for name in PARTS if name not in outputs]
-    return [path for path in others if len(outputs) > 1 and path.exists()]
-
-
-def _outputs(
-    target: Path, fractions: dict[str, float], exporter: Exporter, name: str, registry: Registry
-) -> dict[str, Path]:
-    """The file of each split."""
-    if fractions:
-        known = {exporter.suffix} | {suffix for _, suffix in _suffixes(registry)}
-        if (target.exists() or target.suffix in known - {""}) and not target.is_dir():
-            raise ConfigError(f"--split writes several files; name a folder, not {target}")
-        outputs = {split: target / f"{split}{exporter.suffix}" for split in fractions}
-        for path in outputs.values():
-            if path.exists() and not path.is_file():
-                raise ConfigError(f"{path} is no file; nothing was replaced")
-        return outputs
-    if target.is_dir():
-        return {TRAIN: target / f"{TRAIN}{exporter.suffix}"}
-    if target.exists() and not target.is_file():
-        raise ConfigError(f"{target} is neither a file nor a folder; nothing was replaced")
-    _check_suffix(target, exporter, name, registry)
-    return {TRAIN: target}
-
-
-def _check_suffix(target: Path, exporter: Exporter, name: str, registry: Registry) -> None:
-    """Refuse to write one form under another's name, such as JSON Lines into x.parquet."""
-    if target.suffix in ("", exporter.suffix):
-        return
-    for other, suffix in _suffixes(registry):
-        if target.suffix == suffix:
-            raise ConfigError(
-                f"{target}: exporter {name!r} writes {exporter.suffix}; say --to {other}, or name the file so"
-            )
-
-
-def _suffixes(registry: Registry) -> list[tuple[str, str]]:
-    """The first-party exporters, and how their files end."""
-    found = registry.first_party("exporter")
-    return [(one.name, cast("type[Exporter]", registry.load_found(one).cls).suffix) for one in found]
 
 
 def _choice(text: str) -> PluginChoice:
@@ -307,7 +304,10 @@ def _run(
     registry: Registry,
     rejects: Path | None,
     place: AbstractContextManager[OnRay | None],
+    planning: Planning,
+    tokenizer: Any,
     *,
+    rows_per_shard: int | None,
     no_cache: bool,
     shown: bool,
 ) -> Made:
@@ -319,7 +319,7 @@ def _run(
     if config.on_error == "quarantine":
         configured = Path(str(config.rejects_file).replace("{split}", TRAIN)) if config.rejects_file else None
         rejects_path = rejects or configured or side_file(first, REJECTS_SUFFIX)
-    _check_places(outputs, rejects_path, paths)
+    check_places(outputs, rejects_path, paths)
     with ExitStack() as stack:
         staged = stack.enter_context(_staged(rejects_path))
         ray = stack.enter_context(place)
@@ -349,55 +349,19 @@ def _run(
                         write_manifest(side_file(first, FAILED_SUFFIX), manifest_of(error.report, error=str(error)))
                 raise
         made = {}
-        places = stack.enter_context(_together(outputs))
+        places = stack.enter_context(together(outputs))
         for split, (view, report) in views.items():
             if ray:
                 made[split] = report, ray.export(view, report, *choice, places[split])
-            else:
-                made[split] = report, export(view, report, exporter, choice[0], places[split])
+                continue
+            planned = planning.line_up(
+                view, exporter, choice[0], config, tokenizer, Kept(cache) if cache else None, epochs=split == TRAIN
+            )
+            options: dict[str, Any] = {"planned": planned, "rows_per_shard": rows_per_shard}
+            made[split] = report, export(view, report, exporter, choice[0], places[split], **options)
     if rejects_path is None:
         side_file(first, REJECTS_SUFFIX).unlink(missing_ok=True)  # an earlier run's, of another output
     return made
-
-
-def _check_places(outputs: dict[str, Path], rejects: Path | None, sources: list[Path]) -> None:
-    """Refuse to write over a source, or to write one file twice."""
-    written = [*outputs.values(), *filter(None, [rejects])]
-    written += [side_file(path, suffix) for path in outputs.values() for suffix in (MANIFEST_SUFFIX, FAILED_SUFFIX)]
-    for number, path in enumerate(written):
-        if any(
-            (path.exists() and source.samefile(path)) or source.resolve().is_relative_to(path.resolve())
-            for source in sources
-        ):
-            raise ConfigError(f"{path} is also a source; write somewhere else")
-        if path in written[:number]:
-            raise ConfigError(f"{path} would be written twice; choose another name for the rejects or the output")
-
-
-@contextmanager
-def _together(outputs: dict[str, Path]) -> Iterator[dict[str, Path]]:
-    """Where to write the files; several are moved to their places once all are there.
-
-    Else an interrupted run would leave its train split beside an earlier run's test split, which holds some of it.
-    """
-    if len(outputs) == 1:
-        yield outputs
-        return
-    folder = outputs[TRAIN].parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".split.", suffix=".part", dir=folder) as private:
-            places = {split: Path(private, path.name) for split, path in outputs.items()}
-            yield places
-            for split, path in places.items():
-                side_file(path, MANIFEST_SUFFIX).replace(side_file(outputs[split], MANIFEST_SUFFIX))
-                path.replace(outputs[split])
-                side_file(outputs[split], FAILED_SUFFIX).unlink(missing_ok=True)
-    except OSError as error:
-        message = f"cannot be written ({error.strerror or error}); nothing was published"
-        if isinstance(error, SourceError):  # of a private file, which nobody knows
-            message = str(error).removeprefix(f"{error.path}: ")
-        raise SourceError("not_writable", str(folder), message) from error
 
 
 @contextmanager

@@ -202,9 +202,9 @@ def rejects_shown(report: Report, limit: int = 3) -> None:
         output.warn(f"... and {more} more rejected records")
 
 
-def closing_notes(report: Report) -> None:
-    """Weights, notes and warnings after a build."""
-    weights = report.weights()
+def closing_notes(report: Report, *, weights_told: bool = False) -> None:
+    """Weights (unless they were told), notes and warnings after a build."""
+    weights = None if weights_told else report.weights()
     if weights:
         output.say(
             f"weights for these counts (KTO paper, eq. 8): desirable_weight={weights['desirable_weight']:g}, "

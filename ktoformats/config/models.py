@@ -202,7 +202,7 @@ class BasePreferenceConfig(Section):
 
     # Bounds, in tokens; they hold where a tokenizer is given
     max_tokens: int | None = Field(default=None, ge=2, description="Of prompt and completion together.")
-    max_prompt_tokens: int | None = Field(default=None, ge=1)
+    max_prompt_tokens: int | None = Field(default=None, ge=1, description="Of a prompt.")
     max_completion_tokens: int | None = Field(
         default=None, ge=2, description="The end token of the completion is one of them."
     )

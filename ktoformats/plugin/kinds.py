@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import get_annotations
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -317,25 +317,95 @@ class Filter(Plugin):
         """
 
 
+class Written(NamedTuple):
+    """What an exporter wrote, as its `settings` may tell the trainer."""
+
+    name: str
+    """The name of the file or folder."""
+    told: Mapping[str, Any]
+    """What `write` returned."""
+    good: int
+    """Rows with a good label."""
+    bad: int
+    """Rows with a bad label."""
+    desirable_weight: float = 1.0
+    """What the loss of a good row is multiplied with, see `loss_weights`; 1.0 where one label is missing."""
+    undesirable_weight: float = 1.0
+    """The same for a bad row."""
+    batch_size: int | None = None
+    """Rows a batch and process that the order was planned for; None: the order suits any."""
+    world_size: int = 1
+    """Processes that the order was planned for."""
+    epochs: int = 1
+    """Epochs that stand in the file, one after the other."""
+    max_tokens: int | None = None
+    """The most tokens that prompt and completion of a row have together, if somebody counted."""
+
+
 class Exporter(Plugin):
     """Writes a dataset in the form that someone else reads."""
 
     training_order: ClassVar[bool] = False
-    """True when the reader takes row order as batch order; False keeps source order."""
+    """True when the reader takes row order as batch order; False keeps source order. Where each row of such a file
+    comes from is written beside it."""
     suffix: ClassVar[str] = ".jsonl"
-    """The file name's ending, when the user names a folder."""
+    """The file name's ending, when the user names a folder; empty for a folder."""
+    folder: ClassVar[bool] = False
+    """True when it writes a folder of several files."""
+    tokens: ClassVar[bool] = False
+    """True when batches are to bring `prompt_ids`, `completion_ids` and `KL_completion_ids` (lists of int32), too."""
+    settings_file: ClassVar[str] = ""
+    """The file in the folder that the `settings` are written to."""
+
+    @property
+    def ending(self) -> str:
+        """The file name's ending with these options: `suffix`, unless an option changes it, such as a compression."""
+        return self.suffix
+
+    def refuses(self, batch: pa.RecordBatch) -> Iterable[Dropped]:  # noqa: ARG002 - for those who override it
+        """Say which samples the form cannot hold; here none.
+
+        One of them stops the export, before anything is written. If the exporter has an option `unfit` and it is
+        `drop`, they are left out and counted instead.
+
+        Args:
+            batch: Rows of `ktoformats.SCHEMA`.
+
+        Returns:
+            Masks of bool, shape (rows,); a row counts under the first reason that refuses it.
+        """
+        return ()
+
+    def settled(self, batches: Iterable[pa.RecordBatch]) -> Self:  # noqa: ARG002 - for those who override it
+        """This exporter, with all decided that depends on the samples as a whole; here nothing does.
+
+        Where the samples go into several files, each of them is written by what this returns.
+
+        Args:
+            batches: As for `write`.
+        """
+        return self
 
     @abstractmethod
     def write(self, batches: Iterable[pa.RecordBatch], path: Path) -> Mapping[str, Any]:
-        """Write all batches to one file.
+        """Write all batches to one file, or into one folder.
 
         Args:
             batches: Rows of `ktoformats.SCHEMA`, in the order to write. May be iterated more than once.
-            path: A new file in a private folder; it is published by rename when this returns.
+            path: A new file in a private folder, or a new and empty folder if `folder` is set; it is published by
+                rename when this returns.
 
         Returns:
             What a user should be told, such as `{"style": "conversational"}`.
         """
+
+    def settings(self, written: Written) -> str:  # noqa: ARG002 - for those who override it
+        """The lines to paste into the trainer's configuration; they are printed and stand in the manifest.
+
+        Args:
+            written: What was written, counted.
+        """
+        return ""
 
 
 KINDS: Final[dict[str, type[Plugin]]] = {

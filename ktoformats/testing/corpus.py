@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
@@ -232,7 +233,41 @@ class Batches:
 
 
 def part_in(folder: str, exporter: Exporter) -> Path:
-    """The path that an exporter gets: in a folder of its own."""
+    """The path that an exporter gets: in a folder of its own, and a new folder itself if it writes one."""
     inner = Path(folder, "mine")
     inner.mkdir()
-    return inner / f"out{exporter.suffix}"
+    path = inner / f"out{exporter.ending}"
+    if exporter.folder:
+        path.mkdir()
+    return path
+
+
+def samples_for(exporter: Exporter) -> pa.RecordBatch:
+    """The samples that an exporter does not refuse, with tokens if it asks for them."""
+    batch = samples()
+    kept = np.ones(len(batch), bool)
+    for _, mask in exporter.refuses(batch):
+        kept &= ~np.asarray(mask, bool)
+    batch = batch.filter(pa.array(kept))
+    if not exporter.tokens:
+        return batch
+    prompts, answers = (
+        pa.array([list(text.encode()) for text in batch.column(name).to_pylist()], pa.list_(pa.int32()))
+        for name in ("prompt", "response")
+    )
+    partners = answers.take(pa.array(np.roll(np.arange(len(answers)), 1)))
+    for name, column in zip(TOKEN_COLUMNS, (prompts, answers, partners), strict=True):
+        batch = batch.append_column(name, column)
+    return batch
+
+
+TOKEN_COLUMNS: Final = ("prompt_ids", "completion_ids", "KL_completion_ids")
+"""What an exporter with `tokens` gets besides; here the bytes of the texts stand for their tokens."""
+
+
+def files_of(path: Path) -> dict[str, bytes]:
+    """What an exporter wrote: the bytes of its file, or of each file in its folder, by name."""
+    if path.is_file():
+        return {path.name: path.read_bytes()}
+    files = sorted(one for one in path.rglob("*") if one.is_file())
+    return {one.relative_to(path).as_posix(): one.read_bytes() for one in files}

@@ -78,10 +78,11 @@ def _of_exporter(plugin: Plugin, _: Subject) -> Any:
     exporter = cast("Exporter", plugin)
     with tempfile.TemporaryDirectory(prefix="ktoformats-") as folder:
         path = corpus.part_in(folder, exporter)
-        said = exporter.write(corpus.Batches([corpus.samples()]), path)
+        said = exporter.write(corpus.Batches([corpus.samples_for(exporter)]), path)
+        sums = {name: hashlib.sha256(data).hexdigest() for name, data in corpus.files_of(path).items()}
         return {
             "what it returns": dict(said),
-            "the SHA-256 of its file": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "the SHA-256 of its file": sums if exporter.folder else sums[path.name],
         }
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 
 from ktoformats.errors import ConfigError
-from ktoformats.train.rows import needs_messages, to_trl_rows
+from ktoformats.train.rows import needs_messages, set_apart, to_trl_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,12 +71,13 @@ class Encoder:
         tokenizer: A Hugging Face tokenizer, fast or slow.
         style: `standard` tokenises the texts as they are; `conversational` renders messages with the chat template;
             `auto` takes the template where the tokenizer has one.
+        separator: With `standard`, what is put before an answer where no white space stands before it.
 
     Raises:
         ConfigError: There is no template, and one is needed; or no end token, which a completion must end in.
     """
 
-    def __init__(self, tokenizer: Any, style: Style = "auto") -> None:
+    def __init__(self, tokenizer: Any, style: Style = "auto", separator: str = "") -> None:
         has_template = bool(getattr(tokenizer, "chat_template", None))
         if style == "conversational" and not has_template:
             raise ConfigError("the tokenizer has no chat template; set tokenizer.chat_template, or style='standard'")
@@ -85,6 +86,7 @@ class Encoder:
         self.style = ("conversational" if has_template else "standard") if style == "auto" else style
         self.asked = style
         self._tokenizer = tokenizer
+        self._separator = separator
         self.eos: int = tokenizer.eos_token_id
         self.pad: int = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self._fast: Any = None
@@ -95,7 +97,7 @@ class Encoder:
     @property
     def digest(self) -> str:
         """What decides the ids: all that the tokenizer saves of itself, its chat template among it, and the style."""
-        digest = hashlib.sha256(f"{type(self._tokenizer).__qualname__} {self.style}".encode())
+        digest = hashlib.sha256(f"{type(self._tokenizer).__qualname__} {self.style} {self._separator!r}".encode())
         with TemporaryDirectory(prefix="ktoformats-") as folder:
             self._tokenizer.save_pretrained(folder)
             for path in sorted(Path(folder).rglob("*")):
@@ -133,6 +135,9 @@ class Encoder:
 
     def _standard(self, batch: pa.RecordBatch | pa.Table) -> tuple[list[str], list[str], list[int]]:
         prompts, answers = (batch.column(name).to_pylist() for name in ("prompt", "response"))
+        if self._separator:
+            pairs = zip(prompts, answers, strict=True)
+            answers = [set_apart(prompt, answer, self._separator) for prompt, answer in pairs]
         return prompts, answers, [SOUND] * len(prompts)
 
     def _rendered(self, batch: pa.RecordBatch | pa.Table) -> tuple[list[str], list[str], list[int]]:

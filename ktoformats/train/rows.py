@@ -44,21 +44,33 @@ def needs_messages(batches: Iterable[pa.RecordBatch]) -> bool:
     )
 
 
-def to_trl_rows(batch: pa.RecordBatch | pa.Table, style: str, *, tools: bool = False) -> Iterator[dict[str, Any]]:
+def set_apart(prompt: str, response: str, separator: str) -> str:
+    """A response that goes on from a prompt: behind a separator, where no white space stands between the two."""
+    touching = not prompt[-1:].isspace() and not response[:1].isspace()
+    return separator + response if touching else response
+
+
+def to_trl_rows(
+    batch: pa.RecordBatch | pa.Table, style: str, *, tools: bool = False, separator: str = ""
+) -> Iterator[dict[str, Any]]:
     """`{prompt, completion, label}` rows for TRL's KTOTrainer.
 
     Args:
         batch: Rows of `SCHEMA`.
         style: `standard` (texts) or `conversational` (message lists).
         tools: Add a `tools` column (JSON text) to every row.
+        separator: With `standard`, what is put before a completion where no white space stands before it.
 
     Yields:
-        Rows whose `label` is a real bool; texts are byte-identical to the samples'.
+        Rows whose `label` is a real bool; texts are byte-identical to the samples', but for the separator.
     """
     for sample in to_samples(batch):
         label = sample["label"] == GOOD
         if style == "standard":
-            yield {"prompt": sample["prompt"], "completion": sample["response"], "label": label}
+            completion = (
+                set_apart(sample["prompt"], sample["response"], separator) if separator else sample["response"]
+            )
+            yield {"prompt": sample["prompt"], "completion": completion, "label": label}
             continue
         turns = [_trl_message(turn) for turn in sample["conversation"]]
         prompt = turns or [{"role": "user", "content": sample["prompt"]}]

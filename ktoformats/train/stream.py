@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -18,8 +19,6 @@ from ktoformats.train.windows import Place, as_they_come, windows
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator
-
-    import pyarrow as pa
 
     from ktoformats.config.models import KTODataConfig
     from ktoformats.convert.ledger import Ledger, Reject
@@ -235,6 +234,8 @@ class KTOStream(IterableDataset[dict[str, Any]]):
             for sample in self._decoded(table, order[run.emitted :]):
                 run.step(len(table), after)
                 yield sample
+            del table  # before the next window is read
+            pa.default_memory_pool().release_unused()
 
     def _order(self, count: int, *numbers: int) -> Positions:
         places = np.arange(count)

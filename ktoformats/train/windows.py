@@ -54,20 +54,27 @@ def windows(parts: Iterable[Part], rows: int) -> Iterator[Window]:
             taken = rows - count
             held.append(part.table.slice(start, taken))
             start, left = start + taken, left - taken
-            yield Window(pa.concat_tables(held).combine_chunks(), _after(part, start))
-            held, count = [], 0
+            yield _window(held, _after(part, start))
+            count = 0
         if left:
             held.append(part.table.slice(start))
             count += left
             after = _after(part, start + left)
     if held:
-        yield Window(pa.concat_tables(held).combine_chunks(), after)
+        yield _window(held, after)
 
 
 def as_they_come(parts: Iterable[Part]) -> Iterator[Window]:
     """Each part as a window of its own."""
     for part in parts:
         yield Window(part.table, _after(part, len(part.table)))
+
+
+def _window(held: list[pa.Table], after: Place) -> Window:
+    """What is held, in one piece; then nothing is held, so that no sample is in memory twice."""
+    table = pa.concat_tables(held).combine_chunks()
+    held.clear()
+    return Window(table, after)
 
 
 def _after(part: Part, rows: int) -> Place:

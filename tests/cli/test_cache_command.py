@@ -414,7 +414,7 @@ def test_clear_removes_everything(run: Run, build: Build, root: Path, args: list
     assert done.out.startswith("removed 2 entries, ")
     assert [path for path in root.rglob("*") if not path.is_dir()] == []
     assert {path.name for path in root.iterdir()} == {
-        "shards", "views", "building", "checked", "digests", "damaged",
+        "shards", "views", "tokens", "plans", "building", "checked", "digests", "damaged",
     }  # fmt: skip
     assert build("one") == samples
 
@@ -469,7 +469,9 @@ def test_links_are_not_followed_and_strangers_stay(
     )
 
 
-@pytest.mark.parametrize("folder", ["shards", "views", "building", "checked", "digests", "damaged"])
+@pytest.mark.parametrize(
+    "folder", ["shards", "views", "tokens", "plans", "building", "checked", "digests", "damaged"]
+)
 @pytest.mark.parametrize("args", [["prune", "--max-size", "0"], ["clear", "--yes"]], ids=str)
 def test_a_cache_whose_folders_lead_elsewhere_is_refused(
     run: Run, three: list[Path], root: Path, outside: Path, folder: str, args: list[str]

@@ -73,7 +73,10 @@ def test_convert_writes_trl_rows_and_side_files(
         {"prompt": "q", "completion": "a bad answer", "label": False},
         {"prompt": "q", "completion": "a good answer", "label": True},
     ]
-    assert left(tmp_path / "deep") == {"train.jsonl", "train-jsonl.manifest.yaml", "train-jsonl.rejects.txt"}
+    sides = {f"train-jsonl.{name}" for name in ("manifest.yaml", "rows", "rejects.txt")}
+    assert left(tmp_path / "deep") == {"train.jsonl", *sides}
+    beside = [json.loads(line)["line"] for line in (tmp_path / "deep/train-jsonl.rows").read_text().splitlines()]
+    assert sorted(beside) == [1, 2]
     [reject] = [json.loads(line) for line in (tmp_path / "deep/train-jsonl.rejects.txt").read_text().splitlines()]
     assert (reject["line"], reject["reason"], reject["record"]) == (3, "invalid_json", "oops")
     manifest = yaml.safe_load((tmp_path / "deep/train-jsonl.manifest.yaml").read_text())
@@ -84,7 +87,8 @@ def test_convert_writes_trl_rows_and_side_files(
         == total["blank"] + total["used"] + sum(total["without_verdict"].values()) + sum(total["rejected"].values())
     )
     assert manifest["order"] == "training"
-    assert manifest["told"] == {"style": "standard"}
+    assert manifest["told"] == {"style": "standard", "touching": 2}
+    assert "2 prompts run into their completions" in done.stdout
     assert "wrote 2 samples to deep/train.jsonl (trl, standard, training order)" in done.stdout
     assert ":3: " in done.stderr
 

@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from ktoformats import SourceError
-from ktoformats.cli.convert import _together
 from ktoformats.cli.main import main
-from ktoformats.train.export import MANIFEST_SUFFIX, side_file
+from ktoformats.cli.outputs import together
+from ktoformats.train.sidefiles import MANIFEST_SUFFIX, side_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,7 +165,7 @@ def test_the_bytes_are_the_same_every_time(
     assert run(source, "-o", "first", "--split", THREE)[0] == 0
     assert run(source, "-o", "again", "--split", THREE, *extra)[0] == 0
     assert data(tmp_path / "first") == data(tmp_path / "again")
-    assert len(data(tmp_path / "again")) == 4
+    assert len(data(tmp_path / "again")) == 7
     assert not list((tmp_path / "cache" / "ktoformats" / "building").iterdir())
 
 
@@ -211,6 +211,7 @@ def test_each_part_has_a_manifest_of_its_own(
         assert sum(told["labels"].values()) == len(part)
         assert {"split"} == set(told["total"]["dropped"])
     kinds = {f"{name}{suffix}" for name in NAMES} | {f"{name}-{suffix[1:]}.manifest.yaml" for name in NAMES}
+    kinds |= {f"{name}-{suffix[1:]}.rows" for name in NAMES} if exporter == "trl" else set()
     assert {path.name for path in folder.iterdir()} == {*kinds, f"train-{suffix[1:]}.rejects.txt"}
 
 
@@ -384,7 +385,7 @@ def test_nothing_is_published_unless_all_parts_can_be(
 
 def write_all(outputs: dict[str, Path], error: BaseException | None = None) -> None:
     """Write the parts as a run does; or all but the last, and end so."""
-    with _together(outputs) as places:
+    with together(outputs) as places:
         for path in places.values():
             if error is not None and path.name == "test.jsonl":
                 raise error

@@ -147,9 +147,9 @@ def test_trl_trains_on_the_batches_and_partners_of_the_plan(name: str, tmp_path:
     if case.style == "standard":
         tokenizer.chat_template = None
     wanted = Wanted(case.batch_size, case.world_size, case.epochs, tokenizer)
-    lineup = line_up(view, exporter, "trl", wanted, Limits(max_tokens=MOST))
-    written = export(view, report, exporter, "trl", tmp_path / "train.jsonl", planned=lineup.planned)
-    rows = lineup.planned.rows
+    planned = line_up(view, exporter, "trl", wanted, Limits(max_tokens=MOST))
+    written = export(view, report, exporter, "trl", tmp_path / "train.jsonl", planned=planned)
+    rows = planned.rows
     global_batch = case.batch_size * case.world_size
     assert len(rows) % global_batch == 0
     good = int(view.samples.good[rows].sum())

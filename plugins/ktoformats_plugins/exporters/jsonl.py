@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from ktoformats import Exporter, Plugin, hookimpl, to_samples
-from ktoformats_plugins.exporters._jsonl import write_lines
+from ktoformats import Plugin, hookimpl, to_samples
+from ktoformats_plugins.exporters._jsonl import JsonLines, write_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,14 +14,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class Jsonl(Exporter):
+class Jsonl(JsonLines):
     """One sample a line under the specification's key names."""
-
-    suffix: ClassVar[str] = ".jsonl"
 
     def write(self, batches: Iterable[pa.RecordBatch], path: Path) -> dict[str, Any]:
         """Write all samples."""
-        write_lines((sample for batch in batches for sample in to_samples(batch)), path)
+        samples = (sample for batch in batches for sample in to_samples(batch))
+        write_lines(samples, path, self.compression, loaded=False)
         return {}
 
 

@@ -1,11 +1,12 @@
-"""What TRL's KTOTrainer reads: prompt, completion and a real boolean label, in training order."""
+"""What TRL's KTOTrainer reads: prompt, completion and a real boolean label, in training order (trl 0.24 to 1.16)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Self
 
-from ktoformats import Exporter, Plugin, hookimpl, needs_messages, to_trl_rows
-from ktoformats_plugins.exporters._jsonl import write_lines
+from ktoformats import ConfigError, Plugin, hookimpl
+from ktoformats_plugins.exporters._jsonl import JsonLines, write_lines
+from ktoformats_plugins.exporters._trl import FIELDS, TrlRows, filled_fields, kto_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,33 +14,40 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from ktoformats import Written
 
-class Trl(Exporter):
-    """`{prompt, completion, label}` rows; file order is the order in which the trainer will batch them.
+
+class Trl(JsonLines, TrlRows):
+    """`{prompt, completion, label}` rows for TRL 0.24 to 1.16; file order is the order in which it will batch them.
 
     KTOTrainer never shuffles and takes the neighbouring row as KL partner, so the rows come in training
     order (see `ktoformats.train.order`).
     """
 
-    training_order: ClassVar[bool] = True
-    suffix: ClassVar[str] = ".jsonl"
+    def settled(self, batches: Iterable[pa.RecordBatch]) -> Self:
+        """The same with style and tools decided.
 
-    style: Literal["auto", "standard", "conversational"] = "auto"
-    """`standard` writes texts, `conversational` message lists that the trainer puts through the chat template.
-    `auto` takes standard unless a sample has a system message, earlier turns, tools or tool calls."""
+        Raises:
+            ConfigError: Fields that some messages have and others lack could not be read from several files.
+        """
+        own = super().settled(batches)
+        if own.style == "conversational" and any(filled := filled_fields(batches)):
+            raise ConfigError(
+                f"some messages have {', '.join(FIELDS[name] for name in dict.fromkeys(filled[0] + filled[1]))}, and "
+                "`datasets` settles the columns of several JSON Lines files by the first; write one file, or columns "
+                "with their types: --to huggingface"
+            )
+        return own
 
     def write(self, batches: Iterable[pa.RecordBatch], path: Path) -> dict[str, Any]:
         """Write all samples; the answer says which style was taken."""
-        style = self.style
-        if style == "auto":
-            style = "conversational" if needs_messages(batches) else "standard"
-        tools = style == "conversational" and any(_any_tools(batch) for batch in batches)
-        write_lines((row for batch in batches for row in to_trl_rows(batch, style, tools=tools)), path)
-        return {"style": style}
+        own = super().settled(batches)
+        write_lines(own.rows(batches), path, self.compression, fixed=own.style == "standard")
+        return own.told(batches)
 
-
-def _any_tools(batch: pa.RecordBatch) -> bool:
-    return any(batch.column("tools").to_pylist())
+    def settings(self, written: Written) -> str:
+        """Arguments of `KTOConfig`."""
+        return kto_config(written)
 
 
 @hookimpl
