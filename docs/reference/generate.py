@@ -294,7 +294,7 @@ def reason_table(title: str, rows: list[tuple[str, str]]) -> Iterator[str]:
 def option_texts(cls: type) -> dict[str, str]:
     """The texts that stand under the options of a plugin class, and of those that it inherits from."""
     texts = {}
-    for base in reversed([one for one in cls.__mro__ if one.__module__.startswith("ktoformats")]):
+    for base in reversed([one for one in cls.__mro__ if one is cls or one.__module__.startswith("ktoformats")]):
         [node] = ast.parse(dedent(inspect.getsource(base))).body
         texts |= body_texts(node.body if isinstance(node, ast.ClassDef) else [])
     return texts

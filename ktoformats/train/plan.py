@@ -224,9 +224,8 @@ def make_plan(traits: Traits, terms: PlanTerms, *, unit: str = "characters", pos
     if terms.partners == "anywhere":
         places = find_partners(own.asked[order], own.answer[order])
         partner_of[order] = np.where(places >= 0, order[places], -1)
-    if terms.group_by_length:
-        order = _grouped(order, own, terms, seed)
-    whole, dropped = _whole_batches(order, terms)
+    grouped = _grouped(order, own, terms, seed) if terms.group_by_length else order
+    whole, dropped = _whole_batches(grouped, order, terms)
     if terms.partners == "batch":
         whole = apart(whole, own.good, [own.asked, own.answer], terms.batch_size)
         partner = _before_in_batch(whole, terms.batch_size)
@@ -289,14 +288,17 @@ def _grouped(order: Array, own: Traits, terms: PlanTerms, seed: int) -> Array:
     return dealt[moved]
 
 
-def _whole_batches(order: Array, terms: PlanTerms) -> tuple[Array, Array]:
-    """The rows of whole global batches, and what is left out."""
+def _whole_batches(order: Array, plain: Array, terms: PlanTerms) -> tuple[Array, Array]:
+    """The rows of whole global batches, and what is left out.
+
+    They are filled up from the plain order, in which both labels go on evenly from the end to the beginning.
+    """
     rest = len(order) % terms.global_batch_size
     if not rest or terms.remainder == "uneven":
         return order, order[:0]
     if terms.remainder == "drop":
         return order[: len(order) - rest].copy(), order[len(order) - rest :]
-    return np.resize(order, len(order) + terms.global_batch_size - rest), order[:0]
+    return np.concatenate([order, np.resize(plain, terms.global_batch_size - rest)]), order[:0]
 
 
 def _before_in_batch(order: Array, batch_size: int) -> Array:
@@ -310,8 +312,9 @@ def _before_in_batch(order: Array, batch_size: int) -> Array:
 
 def _missing(own: Traits, partner: Array, terms: PlanTerms) -> dict[str, int]:
     missing = int(np.count_nonzero(partner < 0))
-    reason = ALONE_IN_BATCH if terms.partners == "batch" else why_none(own.asked)
-    return {reason: missing} if missing else {}
+    if not missing:
+        return {}
+    return {ALONE_IN_BATCH if terms.partners == "batch" else why_none(own.asked): missing}
 
 
 def _batches(good: Array, length: Array, batch_size: int) -> dict[str, Any]:

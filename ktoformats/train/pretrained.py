@@ -16,7 +16,7 @@ def load_tokenizer(name: str) -> Any:
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
-        raise ConfigError("a tokenizer needs transformers: pip install transformers") from error
+        raise ConfigError("a tokenizer needs transformers: pip install 'ktoformats[tokens]'") from error
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except Exception as error:
