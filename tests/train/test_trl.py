@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
-from ktoformats import KTODataConfig, KTODataLoader, Registry, loss_weights
+from ktoformats import KTODataConfig, KTODataLoader, PlanTerms, Registry, Training, loss_weights
+from ktoformats.train.dataset import KTODataset
+from ktoformats.train.encode import Encoder
 from ktoformats.train.export import export
 from ktoformats.train.fit import Limits
 from ktoformats.train.lineup import Wanted, line_up
+from ktoformats.train.tokens import Tokens
 
 if TYPE_CHECKING:
     from ktoformats import Exporter
+    from ktoformats.store.view import View
 
 SCRIPT: Final = Path(__file__).with_name("trl_script.py")
 CHATML: Final = (
@@ -66,12 +70,19 @@ class Case(NamedTuple):
     world_size: int = 1
     streaming: bool = False
     epochs: int = 1
+    exporter: str = "trl"
+
+    @property
+    def form(self) -> str:
+        """What kind of file is written."""
+        return "parquet" if self.exporter == "trl-tokenized" else "json"
 
 
 CASES: Final = {
     "conversational on two ranks": Case(english(), "conversational", 4, world_size=2),
     "Arabic, standard, two epochs": Case(arabic(), "standard", 6, epochs=2),
     "conversational, streaming": Case(english(), "conversational", 8, streaming=True),
+    "tokens, partners from anywhere": Case(english(), "conversational", 4, exporter="trl-tokenized"),
 }
 
 
@@ -143,12 +154,13 @@ def test_trl_trains_on_the_batches_and_partners_of_the_plan(name: str, tmp_path:
     loader = KTODataLoader(config, enable_cache=False)
     loader.load_dataset()
     view, report = loader.views["train"], loader.report
-    exporter: Exporter = Registry().make("exporter", "trl", {"style": case.style}, {})  # type: ignore[assignment]
+    options = {"style": case.style} if case.form == "json" else {}
+    exporter: Exporter = Registry().make("exporter", case.exporter, options, {})  # type: ignore[assignment]
     if case.style == "standard":
         tokenizer.chat_template = None
     wanted = Wanted(case.batch_size, case.world_size, case.epochs, tokenizer)
-    planned = line_up(view, exporter, "trl", wanted, Limits(max_tokens=MOST))
-    written = export(view, report, exporter, "trl", tmp_path / "train.jsonl", planned=planned)
+    planned = line_up(view, exporter, case.exporter, wanted, Limits(max_tokens=MOST, truncate_prompt="drop"))
+    written = export(view, report, exporter, case.exporter, tmp_path / f"train.{case.form}", planned=planned)
     rows = planned.rows
     global_batch = case.batch_size * case.world_size
     assert len(rows) % global_batch == 0
@@ -156,7 +168,8 @@ def test_trl_trains_on_the_batches_and_partners_of_the_plan(name: str, tmp_path:
     weights = loss_weights(good, len(rows) - good)
     assert weights is not None
     job = {
-        "file": str(tmp_path / "train.jsonl"),
+        "file": str(tmp_path / f"train.{case.form}"),
+        "form": case.form,
         "cache": str(tmp_path / "cache"),
         "model": str(tmp_path / "model"),
         "out": str(tmp_path / "out"),
@@ -168,6 +181,7 @@ def test_trl_trains_on_the_batches_and_partners_of_the_plan(name: str, tmp_path:
 
     # what our own tokens say of the same rows
     training = loader_tokens(view, tokenizer)
+    strangers = partners_of(view, case, training.tokens)
     for rank, answer in enumerate(answers):
         assert answer["rows"] == answer["held"] == len(rows) == written["rows"]
         assert not [text for text in answer["warnings"] if is_ours_to_prevent(text)]
@@ -177,7 +191,7 @@ def test_trl_trains_on_the_batches_and_partners_of_the_plan(name: str, tmp_path:
         for step, batch in enumerate(answer["batches"]):
             start = (step * case.world_size + rank) * case.batch_size
             own = rows[start : start + case.batch_size].tolist()
-            partners = [own[-1], *own[:-1]]
+            partners = strangers[start : start + case.batch_size] if strangers else [own[-1], *own[:-1]]
             assert batch["label"] == view.samples.good[own].tolist()
             assert batch[""] == [training.ids(one, one) for one in own]
             assert batch["KL_"] == [training.ids(one, other)[:MOST] for one, other in zip(own, partners, strict=True)]
@@ -188,10 +202,20 @@ def test_trl_trains_on_the_batches_and_partners_of_the_plan(name: str, tmp_path:
             assert len(set(batch["label"])) == 2
 
 
+def partners_of(view: View, case: Case, tokens: Tokens) -> list[int]:
+    """The rows of the KL partners, where they are not the trainer's choice."""
+    if case.form == "json":
+        return []
+    training = Training(KTODataset(view), tokens, Limits(max_tokens=MOST, truncate_prompt="drop"))
+    plan = training.plan(PlanTerms(case.batch_size, case.world_size, 42))
+    rows: list[int] = training.dataset.rows[plan.partner].tolist()
+    return rows
+
+
 class Ids(NamedTuple):
     """Our tokens, row by row."""
 
-    tokens: Any
+    tokens: Tokens
 
     def ids(self, row: int, partner: int) -> list[int]:
         """A prompt with an answer."""
@@ -199,10 +223,7 @@ class Ids(NamedTuple):
         return found
 
 
-def loader_tokens(view: Any, tokenizer: Any) -> Ids:
-    from ktoformats.train.encode import Encoder
-    from ktoformats.train.tokens import Tokens
-
+def loader_tokens(view: View, tokenizer: Any) -> Ids:
     return Ids(Tokens(view.samples, Encoder(tokenizer)))
 
 

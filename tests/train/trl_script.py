@@ -47,8 +47,14 @@ def main() -> None:
     from transformers import AutoTokenizer
     from trl import KTOConfig, KTOTrainer
 
+    class Tokenized(KTOTrainer):  # type: ignore[misc]
+        """As the exporter of tokens shows it."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
     torch.set_num_threads(1)
-    data: Any = datasets.load_dataset("json", data_files=job["file"], split="train", cache_dir=job["cache"])
+    data: Any = datasets.load_dataset(job["form"], data_files=job["file"], split="train", cache_dir=job["cache"])
     rows = len(data)
     if job["streaming"]:
         data = data.to_iterable_dataset()
@@ -57,7 +63,8 @@ def main() -> None:
                          save_strategy="no", gradient_checkpointing=False, **job["settings"])  # fmt: skip
     for name in (None, "transformers", "trl", "datasets", "py.warnings"):
         logging.getLogger(name).addHandler(heard)
-    trainer = KTOTrainer(model=job["model"], args=settings, train_dataset=data, processing_class=tokenizer)
+    kind = Tokenized if job["form"] == "parquet" else KTOTrainer
+    trainer = kind(model=job["model"], args=settings, train_dataset=data, processing_class=tokenizer)
     held = rows if job["streaming"] else len(trainer.train_dataset)
     batches = []
     for number, batch in enumerate(trainer.get_train_dataloader()):
