@@ -36,7 +36,8 @@ FAULTS: Final = {
     TEXT_LOST: "template_loses_text",
     TEMPLATE_FAILED: "template_failed",
 }
-_MARK: Final = "\n"
+_MARKS: Final = ("\n", "\x1f")
+"""What texts that go on from others are put behind: the second where the first one melts into a text."""
 _PROBES: Final = ["a", " b", "A word, and\nanother: \u0643\u062a\u0627\u0628 \U0001f4d6  ", "x" * 5000]
 """What tokenizers do differently: white space, letters of several bytes, and length."""
 
@@ -92,7 +93,7 @@ class Encoder:
         self._fast: Any = None
         self._fast = self._without_offsets()
         self._bos = self._begins_with()
-        self._marked = self._needs_mark()
+        self._marks = self._needed_marks()
 
     @property
     def digest(self) -> str:
@@ -193,17 +194,17 @@ class Encoder:
 
     def _continued(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of texts that go on from another one."""
-        if not self._marked:
-            return self._ids(texts)
-        mark = self._ids([_MARK])[0]
-        marked, plain = self._ids([_MARK + text for text in texts]), None
-        found = []
-        for number, ids in enumerate(marked):
-            if ids[: len(mark)] == mark:
-                found.append(ids[len(mark) :])
-            else:
-                plain = plain or self._ids(texts)
-                found.append(plain[number])
+        found: list[list[int]] = [[] for _ in texts]
+        left = list(range(len(texts)))
+        for mark, head in self._marks:
+            ids = self._ids([mark + texts[number] for number in left])
+            melted = []
+            for number, one in zip(left, ids, strict=True):
+                if one[: len(head)] == head:
+                    found[number] = one[len(head) :]
+                else:
+                    melted.append(number)
+            left = melted
         return found
 
     def _ids(self, texts: Sequence[str], *, special: bool = False) -> list[list[int]]:
@@ -237,10 +238,18 @@ class Encoder:
         bos = self._tokenizer.bos_token_id
         return bos if bos is not None and self._ids(["a"], special=True)[0][:1] == [bos] else None
 
-    def _needs_mark(self) -> bool:
-        """Whether a text that stands alone is tokenised as if a space stood before it (as SentencePiece does)."""
-        mark, alone, together = self._ids([_MARK, "a", _MARK + "a"])
-        return together != mark + alone and together[: len(mark)] == mark
+    def _needed_marks(self) -> list[tuple[str, list[int]]]:
+        """Marks and their ids, where a text that stands alone is tokenised as if a space stood before it.
+
+        SentencePiece does so. Behind the last of them, which is none, a text is taken as it is.
+        """
+        found: list[tuple[str, list[int]]] = []
+        for text in _MARKS:
+            mark, alone, together = self._ids([text, "a", text + "a"])
+            is_known = getattr(self._tokenizer, "unk_token_id", None) not in mark
+            if is_known and together != mark + alone and together[: len(mark)] == mark:
+                found.append((text, mark))
+        return [*found, ("", [])]
 
 
 def _for_template(message: dict[str, Any]) -> dict[str, Any]:

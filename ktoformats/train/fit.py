@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ktoformats.train.tokens import Tokens
 
 _NO_LIMIT: Final = np.iinfo(np.int64).max
+_LEAST: Final = 2
+"""Tokens of a completion: one, and the end token."""
 PROMPT_TOO_LONG, COMPLETION_TOO_LONG, EMPTY_COMPLETION = "prompt_too_long", "completion_too_long", "empty_completion"
 DUPLICATE, CONFLICT = "duplicate_after_cut", "conflict_after_cut"
 
@@ -132,7 +134,9 @@ def fit(tokens: Tokens, rows: Array, good: Array, limits: Limits) -> Fitted:
     _check(limits)
     prompts, completions = tokens.lengths(rows)
     most = _NO_LIMIT if limits.max_tokens is None else limits.max_tokens
-    room = np.minimum(most - np.minimum(prompts, 1), limits.max_completion_tokens or _NO_LIMIT)
+    whole_prompts = limits.truncate_prompt == "drop" and limits.truncate_completion == "keep_eos"
+    beside = most - (prompts if whole_prompts else np.minimum(prompts, 1))
+    room = np.clip(beside, _LEAST, limits.max_completion_tokens or _NO_LIMIT)
     long_completion = completions > room
     kept_completion = np.minimum(completions, room)
     prompt_room = np.minimum(most - kept_completion, limits.max_prompt_tokens or _NO_LIMIT)
@@ -182,7 +186,7 @@ def fit(tokens: Tokens, rows: Array, good: Array, limits: Limits) -> Fitted:
 
 
 def _check(limits: Limits) -> None:
-    for name, least in (("max_tokens", 2), ("max_prompt_tokens", 1), ("max_completion_tokens", 2)):
+    for name, least in (("max_tokens", 1 + _LEAST), ("max_prompt_tokens", 1), ("max_completion_tokens", _LEAST)):
         value = getattr(limits, name)
         if value is not None and value < least:
             raise ConfigError(f"{name} must be at least {least}, got {value}")

@@ -69,55 +69,29 @@ def training_order(
     rows, place = _places(good, mix(group ^ salt, 0), mix(key ^ salt, 0))
     kind = good[rows]
     classes = [rows[kind == c][np.argsort(place[kind == c], kind="stable")] for c in (False, True)]
-    return apart(_merge(*classes), good, [group] if text is None else [group, text])
+    return _apart(_merge(*classes), good, [group] if text is None else [group, text])
 
 
-def apart(
-    order: NDArray[np.int64],
-    good: NDArray[np.bool_],
-    marks: Sequence[NDArray[np.uint64]],
-    batch_size: int | None = None,
+def _apart(
+    order: NDArray[np.int64], good: NDArray[np.bool_], marks: Sequence[NDArray[np.uint64]]
 ) -> NDArray[np.int64]:
     """Swap rows of one class until no two neighbours share a mark, as far as that goes.
 
     Every swap ends one clash or more and makes none, so this ends; how many partners it looks at is limited besides.
-
-    Args:
-        order: int64, shape (n,), rows; it is changed.
-        good: bool per row.
-        marks: uint64 per row each, such as the prompt's hash.
-        batch_size: The last row of a batch is then the neighbour of its first one, and not of the next batch's.
-
-    Returns:
-        The order.
     """
     kind, at = good[order], [mark[order] for mark in marks]
-    before = _before(len(order), batch_size)
     probes = _PROBES[0] + _PROBES[1] * len(order)
-    while probes > 0 and len(clashes := np.flatnonzero(clashing(at, before))):
-        swaps = _Swaps(order, at, kind, batch_size, probes)
+    while probes > 0 and len(clashes := _clashes(at)):
+        swaps = _Swaps(order, at, kind, probes)
         if not swaps.mend(clashes.tolist()):
             break
         probes = swaps.probes
     return order
 
 
-def clashing(marks: Sequence[NDArray[np.uint64]], before: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Bool per place: whether it shares a mark with the place before it."""
-    alone = before == np.arange(len(before))
-    shares = np.logical_or.reduce([mark == mark[before] for mark in marks])
-    found: NDArray[np.bool_] = shares & ~alone
-    return found
-
-
-def _before(n: int, batch_size: int | None) -> NDArray[np.int64]:
-    """The place before each one; its own, where there is none."""
-    places = np.arange(n)
-    if batch_size is None:
-        return np.maximum(places - 1, 0)
-    starts = places - places % batch_size
-    ends = np.minimum(starts + batch_size, n)
-    return np.where(places > starts, places - 1, ends - 1)
+def _clashes(marks: Sequence[NDArray[np.uint64]]) -> NDArray[np.intp]:
+    """The places that share a mark with the place before them."""
+    return np.flatnonzero(np.logical_or.reduce([mark[1:] == mark[:-1] for mark in marks])) + 1
 
 
 def single_class_batches(good_in_order: NDArray[np.bool_], batch_size: int) -> int:
@@ -209,7 +183,6 @@ class _Swaps:
         order: NDArray[np.int64],
         marks: Sequence[NDArray[np.uint64]],
         kind: NDArray[np.bool_],
-        batch_size: int | None,
         probes: int,
     ) -> None:
         self.probes = probes
@@ -218,7 +191,6 @@ class _Swaps:
         self.marks = [mark.data for mark in marks]
         self.rows_of = {c: np.flatnonzero(kind == c).data for c in (0, 1)}
         self.rank = (np.where(kind, np.cumsum(kind), np.cumsum(~kind)) - 1).data
-        self.size, self.count = batch_size, len(order)
         self.unfit: dict[tuple[int, ...], tuple[dict[int, int], dict[int, int]]] = {}
 
     def mend(self, clashes: list[int]) -> int:
@@ -227,9 +199,8 @@ class _Swaps:
         for at in clashes:
             if self.probes <= 0:
                 break
-            before, _ = self._neighbours(at)
-            if self._share(at, before):
-                swaps += self._move(at) or self._move(before)
+            if self._share(at, at - 1):
+                swaps += self._move(at) or self._move(at - 1)
         return swaps
 
     def _move(self, at: int) -> bool:
@@ -245,7 +216,7 @@ class _Swaps:
                 if fits_there and fits_here:
                     return True
                 self._swap(at, to)
-            if not fits_there and self._are_far(at, to):  # its neighbours stay: none with these marks can stand there
+            if not fits_there and abs(at - to) > 2:  # noqa: PLR2004 - its neighbours stay: none with these marks can stand there
                 below[rank], above[rank] = rank - 1, rank + 1
             tries += fits_there
             if tries == _TRIES or self.probes <= 0:
@@ -273,25 +244,11 @@ class _Swaps:
             values[a], values[b] = values[b], values[a]
 
     def _share(self, a: int, b: int) -> bool:
-        """Whether two places share a mark; a place does not clash with itself."""
-        return a != b and any(mark[a] == mark[b] for mark in self.marks)
+        """Whether two places share a mark."""
+        return any(mark[a] == mark[b] for mark in self.marks)
 
     def _clashes(self, at: int) -> bool:
-        return any(self._share(at, other) for other in self._neighbours(at))
-
-    def _neighbours(self, at: int) -> tuple[int, int]:
-        """The places before and after one; its own, where there is none."""
-        if self.size is None:
-            return max(at - 1, 0), min(at + 1, self.count - 1)
-        start = at - at % self.size
-        end = min(start + self.size, self.count)
-        return at - 1 if at > start else end - 1, at + 1 if at + 1 < end else start
-
-    def _are_far(self, a: int, b: int) -> bool:
-        """Whether neither is a neighbour, or a neighbour's neighbour, of the other."""
-        if self.size is None:
-            return abs(a - b) > 2  # noqa: PLR2004 - that is what it means
-        return a // self.size != b // self.size
+        return (at > 0 and self._share(at, at - 1)) or (at + 1 < len(self.order) and self._share(at, at + 1))
 
 
 def _skip(unfit: dict[int, int], rank: int) -> int:

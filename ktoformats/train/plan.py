@@ -1,7 +1,7 @@
 """Batch plans: which sample stands where in an epoch, and whose answer is its KL partner.
 
-A plan is a pure function of the samples and a seed. Its order does not depend on the number of ranks, and with
-`partners="anywhere"` neither order nor partners depend on the batch size.
+A plan is a pure function of the samples and a seed. Where lengths are not grouped, its order does not depend on the
+number of ranks, and with `partners="anywhere"` neither order nor partners depend on the batch size.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from ktoformats.feedback import BAD, GOOD
 from ktoformats.store.mixing import mix
 from ktoformats.store.report import loss_weights
 from ktoformats.train.fit import by_label
-from ktoformats.train.order import apart, fewest_single_class_batches, single_class_batches, training_order
+from ktoformats.train.order import fewest_single_class_batches, single_class_batches, training_order
 from ktoformats.train.partners import ALONE_IN_BATCH, find_partners, is_partner, why_none
 from ktoformats.train.permutation import draws, seed_of
+from ktoformats.train.rings import before_in_batch, close_rings
 
 if TYPE_CHECKING:
     from ktoformats.store.numbers import Array
@@ -227,8 +228,9 @@ def make_plan(traits: Traits, terms: PlanTerms, *, unit: str = "characters", pos
     grouped = _grouped(order, own, terms, seed) if terms.group_by_length else order
     whole, dropped = _whole_batches(grouped, order, terms)
     if terms.partners == "batch":
-        whole = apart(whole, own.good, [own.asked, own.answer], terms.batch_size)
-        partner = _before_in_batch(whole, terms.batch_size)
+        whole = close_rings(whole, own.good, [own.asked, own.answer], terms.batch_size)
+        before = before_in_batch(len(whole), terms.batch_size)
+        partner = np.where(before == np.arange(len(whole)), -1, whole[before])
     else:
         partner = partner_of[whole]
     report = PlanReport(
@@ -299,15 +301,6 @@ def _whole_batches(order: Array, plain: Array, terms: PlanTerms) -> tuple[Array,
     if terms.remainder == "drop":
         return order[: len(order) - rest].copy(), order[len(order) - rest :]
     return np.concatenate([order, np.resize(plain, terms.global_batch_size - rest)]), order[:0]
-
-
-def _before_in_batch(order: Array, batch_size: int) -> Array:
-    """The row before each one in its batch, the last one for the first; -1 where it is alone."""
-    places = np.arange(len(order))
-    starts = places - places % batch_size
-    ends = np.minimum(starts + batch_size, len(order))
-    before = np.where(places > starts, places - 1, ends - 1)
-    return np.where(before == places, -1, order[before]) if len(order) else order
 
 
 def _missing(own: Traits, partner: Array, terms: PlanTerms) -> dict[str, int]:

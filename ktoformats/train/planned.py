@@ -46,14 +46,14 @@ class Training:
         self.dataset = dataset
         self.tokens = tokens
         self._kept = kept
-        self._limits = limits
+        self.limits = limits
 
     @cached_property
     def fitted(self) -> Fitted | None:
         """What of each sample is used; None without tokens."""
         if self.tokens is None:
             return None
-        return fit(self.tokens, self.dataset.rows, self.dataset.good, self._limits)
+        return fit(self.tokens, self.dataset.rows, self.dataset.good, self.limits)
 
     @cached_property
     def traits(self) -> Traits:
@@ -86,7 +86,7 @@ class Training:
             data=self.dataset.fingerprint,
             terms=vars(terms),
             tokens=self.tokens.digest if self.tokens else "",
-            limits=self._limits._asdict(),
+            limits=self.limits._asdict(),
             code=self._kept.digests.of_code(["ktoformats"]),
         )
         arrays, report = self._kept.arrays(PLANS, key, make)
@@ -137,7 +137,7 @@ class KTOTokenDataset(Dataset[dict[str, Any]]):
         Raises:
             IndexError: There is no such position, or its sample was left out because of its length.
         """
-        pairs = [(one, -1) if isinstance(one, int) else tuple(one) for one in indices]
+        pairs = [(int(one), -1) if np.ndim(one) == 0 else tuple(one) for one in indices]
         texts = self._dataset.columns([position for position, _ in pairs], ("id", "label", "weight"))
         found = []
         for (position, partner), sample in zip(pairs, texts, strict=True):
@@ -195,14 +195,22 @@ class PlanSampler(ElasticBatchSampler):
         plan = self.plan(epoch)
         return cast("Callable[[Array], Array]", np.stack([plan.order, plan.partner], axis=1).__getitem__)
 
+    def _dealt(self, samples: int) -> tuple[int, int]:
+        """As `Plan.batch` cuts them: in a short last step, the last ranks have less, or nothing."""
+        start = self._share.rank * self._plan_terms.batch_size
+        return min(start, samples), min(start + self._plan_terms.batch_size, samples)
+
     def _terms(self) -> dict[str, int | str]:
-        plan = {
-            name: value
-            for name, value in vars(self._plan_terms).items()
-            if name not in ("batch_size", "world_size", "seed", "epoch")  # the ranks may be others
+        terms, tokens = self._plan_terms, self._training.tokens
+        other = {"world_size", "seed", "epoch"}  # the ranks may be others
+        if terms.partners == "anywhere":
+            other.add("batch_size")
+        plan = {name: value for name, value in vars(terms).items() if name not in other}
+        own = {
+            "order": f"plan {plan}",
+            "tokens": tokens.digest if tokens else "",
+            "limits": str(tuple(self._training.limits)) if tokens else "",
         }
-        tokens = self._training.tokens
-        own = {"order": f"plan {plan}", "tokens": tokens.digest if tokens else ""}
         return super()._terms() | own
 
 

@@ -158,9 +158,7 @@ def test_every_swap_ends_a_clash_and_keeps_the_places_of_the_classes() -> None:
         good, group, _ = samples(seed, n, n // 3, int(rng.integers(1, 7)))
         order = rng.permutation(n)
         groups, before, labels = group[order], clashes(order, group), good[order]
-        swaps = _Swaps(order, [groups], labels, None, 10_000).mend(
-            (np.flatnonzero(groups[1:] == groups[:-1]) + 1).tolist()
-        )
+        swaps = _Swaps(order, [groups], labels, 10_000).mend((np.flatnonzero(groups[1:] == groups[:-1]) + 1).tolist())
         assert clashes(order, group) <= before - swaps
         np.testing.assert_array_equal(good[order], labels)
         np.testing.assert_array_equal(np.sort(order), np.arange(n))
