@@ -92,6 +92,7 @@ _HOMES = {
     "ktoformats.config.models": ("KTOConfig", "KTODataConfig", "KTOSpecificConfig"),
     "ktoformats.loader": ("KTODataLoader", "PreferenceDataLoader"),
     "ktoformats.store.report": ("Report", "loss_weights"),
+    "ktoformats.report.audit": ("Audit", "audit", "audit_loader"),
     "ktoformats.train.collate": ("KTOCollator",),
     "ktoformats.train.fit": ("FitReport", "Fitted", "Limits"),
     "ktoformats.train.plan": ("Plan", "PlanReport", "PlanTerms", "Traits"),
@@ -449,6 +450,15 @@ if TYPE_CHECKING:
     )
     from ktoformats.plugin.turns import (
         read_messages as read_messages,
+    )
+    from ktoformats.report.audit import (
+        Audit as Audit,
+    )
+    from ktoformats.report.audit import (
+        audit as audit,
+    )
+    from ktoformats.report.audit import (
+        audit_loader as audit_loader,
     )
     from ktoformats.store.report import (
         Report as Report,

@@ -21,6 +21,9 @@ _COMMANDS: Final = {
     "demo": Entry("ktoformats.cli.demo:command", "Convert a packaged sample of every format and show the result."),
     "inspect": Entry("ktoformats.cli.inspect:command", "Look at a source: shape, format, first samples."),
     "plugin": Entry("ktoformats.cli.plugin:command", "See what is installed, check it, begin a plugin of your own."),
+    "report": Entry(
+        "ktoformats.cli.report:command", "Look at data before training: what would go wrong, what to do."
+    ),
     "why": Entry("ktoformats.cli.why:command", "Tell the whole story of one record: what became of it, and why."),
 }
 EXIT_DATA, EXIT_USAGE, EXIT_PLUGIN, EXIT_DEFECT, EXIT_INTERRUPTED = 1, 2, 3, 70, 130

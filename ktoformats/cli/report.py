@@ -1,0 +1,233 @@
+"""`ktoformats report`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ktoformats.cli import output
+from ktoformats.cli.output import json_option
+from ktoformats.cli.shared import (
+    config_option,
+    data_config,
+    format_option,
+    mapping_option,
+    preset_option,
+    progress,
+    set_option,
+)
+from ktoformats.errors import ConfigError
+from ktoformats.read.named import find_sources
+from ktoformats.report.bounds import ANY, broken, read_bound
+from ktoformats.report.finding import RULES
+
+if TYPE_CHECKING:
+    from ktoformats.config.models import KTODataConfig
+    from ktoformats.report.audit import Audit
+    from ktoformats.report.finding import Finding, Section
+
+EXIT_FAILED: Final = 4
+_LENIENT: Final = ("on_error=skip", "rejects_file=null", "require_both_labels=false", "strict=false")
+"""Nothing is written, and what would stop a conversion is told among the rest."""
+_WIDEST: Final = 2000
+_SAID: Final = ("min_samples_per_label", "are judged good and bad", "were rejected (", "sample is left (")
+"""Warnings of the loader that findings tell, and better."""
+
+
+@click.command()
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=2),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Samples in a batch of one process.",
+)
+@click.option(
+    "--world-size",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that will train.",
+)
+@click.option(
+    "--tokenizer",
+    "tokenizer_folder",
+    metavar="FOLDER",
+    help="The folder of a model or tokenizer: lengths in tokens, and what limits drop and cut (--set max_tokens=N).",
+)
+@click.option(
+    "--validation",
+    "validation",
+    multiple=True,
+    metavar="FILE",
+    help="A file to evaluate on: what it shares with SOURCE is told; may be repeated.",
+)
+@click.option(
+    "--fail-on",
+    "fail_on",
+    multiple=True,
+    metavar="RULE[=SHARE]",
+    help="End with status 4 if there is such a finding (of more than this share); may be repeated. "
+    f"{ANY}: every warning. Rules: {', '.join(RULES)}.",
+)
+@config_option
+@format_option
+@mapping_option
+@preset_option
+@set_option
+@click.option("--no-cache", is_flag=True, help="Build afresh and keep nothing.")
+@json_option
+@click.pass_context
+def command(
+    context: click.Context,
+    sources: tuple[str, ...],
+    batch_size: int,
+    world_size: int,
+    tokenizer_folder: str | None,
+    validation: tuple[str, ...],
+    fail_on: tuple[str, ...],
+    config_file: Path | None,
+    formats: tuple[str, ...],
+    mapping_file: Path | None,
+    preset: str | None,
+    settings: tuple[str, ...],
+    *,
+    no_cache: bool,
+    as_json: bool,
+) -> None:
+    """Look at data before training on it: what would go wrong, and what to do about it.
+
+    SOURCE is read as convert reads it; a training file that convert wrote is read as well. Without one the config's
+    files are. Balance, doubtful labels, repeats, leaks between splits, lengths, batches and KL partners (in the order
+    of the rows, and planned). Nothing is written.
+
+    \b
+    Examples:
+      ktoformats report votes.jsonl
+      ktoformats report train.jsonl --batch-size 8 --validation validation.jsonl
+      ktoformats report votes.jsonl --tokenizer my/model --set max_tokens=1024
+      ktoformats report data/train.jsonl --fail-on leakage --fail-on duplicates=0.01
+
+    Exit status: 0 looked at, 1 the data cannot be used, 2 a wrong option or configuration, 3 a plugin cannot be used,
+    4 a rule of --fail-on failed.
+    """  # noqa: D301 - \b keeps click from joining the lines
+    bounds = [read_bound(text) for text in fail_on]
+    config = _config(
+        sources, validation, data_config(config_file, formats, (*settings, *_LENIENT), mapping_file, preset)
+    )
+    found = _audited(config, tokenizer_folder, batch_size, world_size, kept=not no_cache, shown=not as_json)
+    failed = broken(bounds, found.findings)
+    if as_json:
+        rules = list(dict.fromkeys(finding.rule for finding in failed))
+        output.print_json({**found.to_json(), "failed": rules})
+    else:
+        _show(found)
+        for finding in failed:
+            output.say(f"failed: {finding.rule}", style="red")
+    if failed:
+        context.exit(EXIT_FAILED)
+
+
+def _config(sources: tuple[str, ...], validation: tuple[str, ...], config: KTODataConfig) -> KTODataConfig:
+    """The configuration with the files that were named in place of its own."""
+    values: dict[str, Any] = {name: getattr(config, name) for name in config.model_fields_set}
+    replaced = {"train": sources, "validation": validation}
+    for split, named in replaced.items():
+        if named:
+            values |= {f"{split}_file": list(named), f"{split}_fraction": None}
+            values["sources"] = [one for one in values.get("sources", ()) if one.split != split]
+    values.pop("train_fraction", None)
+    made = type(config)(**values)
+    if not made.train_file and not any(one.split == "train" for one in made.sources):
+        raise ConfigError("no SOURCE was named, and the config has neither data.train_file nor data.sources")
+    return made
+
+
+def _audited(
+    config: KTODataConfig,
+    tokenizer_folder: str | None,
+    batch_size: int,
+    world_size: int,
+    *,
+    kept: bool,
+    shown: bool,
+) -> Audit:
+    from ktoformats.loader import KTODataLoader
+    from ktoformats.report.audit import audit_loader
+
+    tokenizer = None if tokenizer_folder is None else _tokenizer(tokenizer_folder)
+    total = _bytes_of(config)
+    with progress(total or 0, shown=shown and total is not None) as bar:
+        loader = KTODataLoader(config, tokenizer, kept, progress=bar)
+        return audit_loader(loader, batch_size=batch_size, world_size=world_size)
+
+
+def _tokenizer(folder: str) -> Any:
+    """A tokenizer of this machine."""
+    from ktoformats.train.pretrained import load_tokenizer
+
+    if not Path(folder).is_dir():
+        raise ConfigError(f"--tokenizer {folder}: there is no such folder; name one that save_pretrained wrote")
+    return load_tokenizer(folder)
+
+
+def _bytes_of(config: KTODataConfig) -> int | None:
+    """How much is to be read; None where a look would use it up: standard input, or a URL."""
+    named = [config.train_file, *(one.path for one in config.sources if one.split == "train")]
+    words = [word for one in named if one for word in ([one] if isinstance(one, str | os.PathLike) else one)]
+    if any(str(word) == "-" or "://" in str(word) for word in words):
+        return None
+    return sum(one.path.stat().st_size for one in find_sources(words))
+
+
+def _show(found: Audit) -> None:
+    names = found.sources
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    output.say(f"{output.safe(names[0])}{more}: {found.samples} samples", style="bold")
+    for section in found.sections:
+        if section.facts or section.findings:
+            _show_section(section)
+    output.say()
+    counted = [_summary(found, severity) for severity in ("warning", "note")]
+    output.say("; ".join(filter(None, counted)) or "nothing found", style="bold")
+    for warning in found.warnings:
+        if not any(text in warning for text in _SAID):
+            output.warn(warning)
+
+
+def _summary(found: Audit, severity: str) -> str:
+    """`2 warnings: duplicates, leakage`; nothing where there are none."""
+    rules = [finding.rule for finding in found.findings if finding.severity == severity]
+    number = f"{len(rules)} {severity}{'s' * (len(rules) > 1)}"
+    return f"{number}: {', '.join(dict.fromkeys(rules))}" if rules else ""
+
+
+def _show_section(section: Section) -> None:
+    output.say(f"\n{section.name}", style="bold")
+    for fact in section.facts:
+        output.say(f"  {output.safe(fact, _WIDEST)}")
+    for finding in section.findings:
+        _show_finding(finding)
+
+
+def _together(examples: tuple[str, ...]) -> str:
+    """Places, the lines of one file together: `a.jsonl:3, 7; b.jsonl:1`."""
+    lines: dict[str, list[str]] = {}
+    for example in examples:
+        source, _, line = example.rpartition(":")
+        lines.setdefault(source, []).append(line)
+    return "; ".join(f"{source}:{', '.join(own)}" for source, own in lines.items())
+
+
+def _show_finding(finding: Finding) -> None:
+    style = "yellow" if finding.severity == "warning" else ""
+    output.say(f"  {finding.severity}: {finding.rule}: {output.safe(finding.message, _WIDEST)}", style=style)
+    if finding.examples:
+        output.say(f"    at {output.safe(_together(finding.examples), _WIDEST)}")
+    output.say(f"    do: {output.safe(finding.advice, _WIDEST)}")

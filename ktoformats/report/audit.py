@@ -1,0 +1,129 @@
+"""The audit: all that can be told of a data set before a training run is paid for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ktoformats.report.lengths import TRL_MAX_LENGTH, dropped_by_trl, lengths_section, sizes_of
+from ktoformats.report.orders import batches_section
+from ktoformats.report.records import labels_section, reading_section, texts_section
+from ktoformats.report.repeats import repeats_section, splits_section
+from ktoformats.report.verdicts import verdicts_section
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ktoformats.config.models import KTODataConfig
+    from ktoformats.loader import PreferenceDataLoader
+    from ktoformats.report.finding import Finding, Section
+    from ktoformats.store.report import Report
+    from ktoformats.train.dataset import KTODataset
+    from ktoformats.train.encode import Style
+    from ktoformats.train.planned import Training
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found.
+
+    Attributes:
+        sources: What was read.
+        samples: How many are used.
+        sections: Its parts, in the order in which data is made.
+        warnings: What the user was told while the samples were made.
+        notes: Choices that changed data.
+    """
+
+    sources: tuple[str, ...]
+    samples: int
+    sections: tuple[Section, ...]
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All that is to be looked at."""
+        return [finding for section in self.sections for finding in section.findings]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return {
+            "sources": list(self.sources),
+            "samples": self.samples,
+            "findings": [finding.to_json() for finding in self.findings],
+            **{section.name: dict(section.figures) for section in self.sections},
+            "warnings": list(self.warnings),
+            "notes": list(self.notes),
+        }
+
+
+def audit(
+    training: Training,
+    report: Report,
+    config: KTODataConfig,
+    *,
+    batch_size: int = 8,
+    world_size: int = 1,
+    others: Mapping[str, KTODataset] | None = None,
+) -> Audit:
+    """Look at a split before training on it.
+
+    Args:
+        training: The split; with tokens, limits of length are looked at, too.
+        report: Its accounting.
+        config: The data section it was made by: its seed, its limits, how many rejects are too many.
+        batch_size: Samples of a batch on one rank, at least 2.
+        world_size: Ranks.
+        others: Splits to evaluate on, by name.
+
+    Raises:
+        ConfigError: The batch size cannot be planned with, or a limit leaves no room.
+    """
+    dataset = training.dataset
+    sizes = sizes_of(training)
+    max_length = config.max_tokens or TRL_MAX_LENGTH
+    kept = None if training.tokens is None else np.flatnonzero(~dropped_by_trl(sizes, max_length))
+    sections = [
+        reading_section(report, config),
+        labels_section(dataset, report, config),
+        verdicts_section(dataset, report),
+        texts_section(dataset),
+        repeats_section(dataset, report),
+        *([splits_section(dataset, others)] if others else []),
+        lengths_section(training, sizes, max_length),
+        batches_section(training, batch_size, world_size, config.random_seed, kept=kept),
+    ]
+    return Audit(
+        tuple(report.ledger.files), len(dataset), tuple(sections), tuple(report.warnings), tuple(report.notes)
+    )
+
+
+def audit_loader(loader: PreferenceDataLoader, *, batch_size: int = 8, world_size: int = 1) -> Audit:
+    """Look at the train split of a loader, and at what its other splits share with it.
+
+    A tokenizer without a chat template is given the last user turn of each prompt alone, and the audit says so.
+
+    Args:
+        loader: Its splits are loaded if they were not; with a tokenizer, limits of length are looked at, too.
+        batch_size: Samples of a batch on one rank, at least 2.
+        world_size: Ranks.
+
+    Raises:
+        KtoFormatsError: As `loader.load_dataset` and `audit`.
+    """
+    config = loader.config
+    style: Style = "auto" if getattr(loader.tokenizer, "chat_template", None) else "standard"
+    training = loader.training("train", style=style)
+    others = {name: loader.load_dataset(name) for name in ("validation", "test") if _is_there(name, config)}
+    return audit(
+        training, loader.reports["train"], config, batch_size=batch_size, world_size=world_size, others=others
+    )
+
+
+def _is_there(split: str, config: KTODataConfig) -> bool:
+    """Whether there is such a split."""
+    own = getattr(config, f"{split}_file") or any(source.split == split for source in config.sources)
+    return bool(own) or split in config.fractions()
