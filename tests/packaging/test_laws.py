@@ -186,7 +186,14 @@ def test_a_seeded_foreign_import_is_found(source: str, offence: str) -> None:
 @pytest.mark.parametrize("path", CORE_FILES, ids=shown)
 def test_the_core_imports_itself_and_what_is_declared(path: Path) -> None:
     extras = PROJECT["optional-dependencies"]
-    declared = [*PROJECT["dependencies"], *extras["tokens"], *extras["trl"], *extras["ray"], *extras["remote"], *extras["testing"]]
+    declared = [
+        *PROJECT["dependencies"],
+        *extras["tokens"],
+        *extras["trl"],
+        *extras["ray"],
+        *extras["remote"],
+        *extras["testing"],
+    ]
     allowed = set(sys.stdlib_module_names) | import_names(declared) | {"ktoformats"}
     modules = imported(ast.parse(path.read_text(encoding="utf-8")))
     assert [f"{line}: {module}" for line, module, _ in modules if module.partition(".")[0] not in allowed] == []
