@@ -26,7 +26,7 @@ from ktoformats.store.view import filter_reasons
 from ktoformats.train.windows import Part, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from ktoformats.config.models import KTODataConfig, SourceConfig
@@ -110,13 +110,25 @@ class Feed:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_assemblies": None, "_copies": []}
 
+    def name(self, number: int) -> str:
+        """A file's name."""
+        return self._files[number].name
+
     def begin(self) -> None:
         """Begin the accounting anew."""
         self.ledger = Ledger()
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.rejects: list[Reject] = []
 
-    def parts(self, order: Sequence[int], place: Place, *, consumer: int, consumers: int) -> Iterator[Part]:
+    def parts(
+        self,
+        order: Sequence[int],
+        place: Place,
+        *,
+        consumer: int,
+        consumers: int,
+        tell: Callable[[int, int, int], None],
+    ) -> Iterator[Part]:
         """The samples of one consumer.
 
         Args:
@@ -124,6 +136,8 @@ class Feed:
             place: Where to begin; blocks before it are read at most.
             consumer: Whose blocks: of all blocks of all files, those whose number is this one modulo the next.
             consumers: How many there are.
+            tell: Called before a block is converted, with the number of its file and its first and last line, and
+                with zeros when it is done.
 
         Yields:
             The samples of each block, unless there are none.
@@ -141,7 +155,10 @@ class Feed:
                 if here[:3] == place[:3]:
                     here = place
                 if (before + here.block) % consumers == consumer and here >= place:
+                    lines = block.lines or (0, 0)
+                    tell(order[number], int(lines[0]), int(lines[-1]))
                     table = self._converted(block, file.piece).slice(here.row)
+                    tell(0, 0, 0)
                     if len(table):
                         yield Part(here, table)
             before += count

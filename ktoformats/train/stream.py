@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 import torch
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from ktoformats.errors import KTODataError
 from ktoformats.train.decode import Decoder
 from ktoformats.train.feed import PIECE, Feed
 from ktoformats.train.permutation import Permutation, seed_of
@@ -30,6 +31,8 @@ _AT_ONCE: Final = 256
 """Samples decoded at a time."""
 _FILES, _WINDOWS = range(2)
 """What is shuffled, for seeds of their own."""
+_TOLD: Final = 256
+"""Workers that tell where they are."""
 _PLACES: Final = ("file", "before", "block", "row", "window", "emitted")
 
 
@@ -110,8 +113,9 @@ class KTOStream(IterableDataset[dict[str, Any]]):
         self._seed = config.random_seed if seed is None else seed
         self._rows = config.buffer_size
         self._feed = Feed(config, split)
-        self._shared: torch.Tensor = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
-        """The epoch, and whether workers iterate: one memory for this process and workers that live on."""
+        self._shared: torch.Tensor = torch.zeros(2 + 3 * _TOLD, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        """The epoch, and whether workers iterate; then for each worker the file and lines that it is converting: one
+        memory for this process and workers that live on."""
         self._run: _Run | None = None
         self._pending: _Run | None = None
 
@@ -159,6 +163,28 @@ class KTOStream(IterableDataset[dict[str, Any]]):
         self._pending = None
         self._shared[1] = get_worker_info() is not None
         return self._samples(run)
+
+    def dataloader(self, batch_size: int = 8, **options: Any) -> DataLoader[Any]:
+        """A torch DataLoader of this stream that says where its workers stood when one of them ended or hung.
+
+        Args:
+            batch_size: Samples of a batch.
+            options: Of `torch.utils.data.DataLoader`, such as `num_workers` and `timeout`.
+
+        Returns:
+            An ordinary DataLoader, but that it raises `KTODataError` with file and lines where torch only names the
+            worker's process.
+        """
+        return _TellingLoader(self, batch_size, **options)
+
+    def begin_telling(self) -> None:
+        """Forget where workers of an earlier iteration stood."""
+        self._shared[2:] = 0
+
+    def converting(self) -> list[str]:
+        """Which lines the workers of a DataLoader are converting, as `FILE:FIRST-LAST`; nothing of idle ones."""
+        rows = self._shared[2:].reshape(-1, 3).tolist()
+        return [f"{self._feed.name(file)}:{first}-{last}" for file, first, last in rows if last]
 
     def state_dict(self) -> dict[str, Any]:
         """Where this process stands, as JSON values.
@@ -228,7 +254,7 @@ class KTOStream(IterableDataset[dict[str, Any]]):
         self._feed.begin()
         files = self._order(len(self._feed), _FILES, run.epoch).tolist()
         place = Place(run.file, run.before, run.block, run.row)
-        parts = self._feed.parts(files, place, consumer=run.consumer, consumers=run.consumers)
+        parts = self._feed.parts(files, place, consumer=run.consumer, consumers=run.consumers, tell=self._tell)
         for table, after in windows(parts, self._rows) if self._shuffle else as_they_come(parts):
             order = self._order(len(table), _WINDOWS, run.epoch, run.window, run.consumer)
             for sample in self._decoded(table, order[run.emitted :]):
@@ -236,6 +262,13 @@ class KTOStream(IterableDataset[dict[str, Any]]):
                 yield sample
             del table  # before the next window is read
             pa.default_memory_pool().release_unused()
+
+    def _tell(self, file: int, first: int, last: int) -> None:
+        """Leave word of what this process converts: of one that is killed nobody else could say."""
+        worker = get_worker_info()
+        number = worker.id if worker else 0
+        if number < _TOLD:
+            self._shared[2 + 3 * number : 5 + 3 * number] = torch.tensor([file, first, last])
 
     def _order(self, count: int, *numbers: int) -> Positions:
         places = np.arange(count)
@@ -248,3 +281,24 @@ class KTOStream(IterableDataset[dict[str, Any]]):
             for sample, piece in zip(decoder.samples(chosen.tolist()), pieces[chosen].tolist(), strict=True):
                 sample["kept"].update(self._feed.tags[piece])
                 yield sample
+
+
+class _TellingLoader(DataLoader[Any]):
+    """Adds to torch's word of a worker that ended, or gives no answer, what it was at."""
+
+    def __init__(self, stream: KTOStream, batch_size: int, **options: Any) -> None:
+        self._stream = stream
+        super().__init__(stream, batch_size, **options)
+
+    def __iter__(self) -> Any:
+        self._stream.begin_telling()
+        return self._told(super().__iter__())
+
+    def _told(self, batches: Any) -> Iterator[Any]:
+        try:
+            yield from batches
+        except RuntimeError as error:
+            where = self._stream.converting()
+            if not where or not str(error).startswith("DataLoader "):
+                raise
+            raise KTODataError(f"{', '.join(where)}: {error}") from error

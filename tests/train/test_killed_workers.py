@@ -51,7 +51,8 @@ loader = KTODataLoader(config, cache_dir=cache)
 data = loader.stream() if kind == "stream" else loader.load_dataset()
 began = time.monotonic()
 # as lists: of tensors, torch itself may leave one where a worker was killed, and tells of it in other words
-batches = iter(DataLoader(data, 64, num_workers=2, timeout=5, collate_fn=list))
+how = {"num_workers": 2, "timeout": 5, "collate_fn": list}
+batches = iter(data.dataloader(64, **how) if kind == "stream" else DataLoader(data, 64, **how))
 pids = [one.pid for one in multiprocessing.active_children()]
 try:
     for number, _ in enumerate(batches, start=1):
@@ -86,7 +87,7 @@ def left_of(pids: list[int]) -> list[str]:
     return alive + [one.name for one in SHARED.glob("torch_*") if int(one.name.split("_")[1]) in pids]
 
 
-def check_end(kind: str, source: Path, message: str, killed: int = 0, **options: Any) -> None:
+def check_end(kind: str, source: Path, message: str, killed: int = 0, **options: Any) -> str:
     """The loop hears of a worker that ends, or is killed after so many batches; and then nothing is left of any."""
     command = [
         sys.executable,
@@ -101,13 +102,15 @@ def check_end(kind: str, source: Path, message: str, killed: int = 0, **options:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout, done.stderr
     told = json.loads(done.stdout)
-    assert re.search(message, told["error"])
+    assert re.search(message, told["error"]), told["error"]
     assert told["seconds"] < LIMIT_S
     assert len(told["pids"]) == 2
     deadline = time.monotonic() + LIMIT_S
     while left_of(told["pids"]) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert left_of(told["pids"]) == []
+    error: str = told["error"]
+    return error
 
 
 @pytest.mark.parametrize("kind", ["dataset", "stream"])
@@ -120,10 +123,13 @@ def test_a_worker_is_killed(kind: str, killed: int, source: Path) -> None:
 
 
 TOLD: Final = {
-    "kill": (r"DataLoader worker \(pid", "the worker process died .exit status -9"),
-    "exit": (r"DataLoader worker \(pid", "the worker process died .exit status 123"),
-    "hang": (r"DataLoader timed out after 5 seconds", "the worker process gave no answer for 5 seconds"),
-    "raise": (r"a\.jsonl:\d+-\d+: .*no such luck", "no such luck"),
+    "kill": (r"a\.jsonl:(\d+)-(\d+).*: DataLoader worker \(pid", "the worker process died .exit status -9"),
+    "exit": (r"a\.jsonl:(\d+)-(\d+).*: DataLoader worker \(pid", "the worker process died .exit status 123"),
+    "hang": (
+        r"a\.jsonl:(\d+)-(\d+).*: DataLoader timed out after 5 seconds",
+        "the worker process gave no answer for 5 seconds",
+    ),
+    "raise": (r"a\.jsonl:(\d+)-(\d+): .*no such luck", "no such luck"),
 }
 """What a plugin does in a worker: what the loop over the stream hears of it, and what a build says."""
 
@@ -145,17 +151,19 @@ def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     "end", ["kill", "raise", *(pytest.param(one, marks=pytest.mark.campaign) for one in ("exit", "hang"))]
 )
 def test_a_plugin_ends_its_worker(end: str, source: Path) -> None:
-    """torch knows of no record. A build with workers of its own says file and lines."""
+    """The stream's own loader says file and lines, and so does a build with workers."""
     to_loop, to_build = TOLD[end]
     options: dict[str, Any] = {
         "quality": {"deadly": {"end": end}},
         "preprocessing_num_workers": 2,
         "worker_timeout": 5,
     }
-    check_end("stream", source, to_loop, **options)
+    told = check_end("stream", source, to_loop, **options)
+    ranges = re.findall(r"a\.jsonl:(\d+)-(\d+)", told)
+    assert any(int(first) <= DEADLY <= int(last) for first, last in ranges)
     with pytest.raises((KTODataError, PluginContractError), match=to_build) as raised:
         loader(source, **options).load_dataset()
     if end != "raise":
-        told = re.search(rf"^{source}:(\d+)-(\d+): ", str(raised.value))
-        assert told
-        assert int(told[1]) <= DEADLY <= int(told[2])
+        lines = re.search(rf"^{source}:(\d+)-(\d+): ", str(raised.value))
+        assert lines
+        assert int(lines[1]) <= DEADLY <= int(lines[2])
