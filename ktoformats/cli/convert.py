@@ -355,7 +355,14 @@ def _run(
                 made[split] = report, ray.export(view, report, *choice, places[split])
                 continue
             planned = planning.line_up(
-                view, exporter, choice[0], config, tokenizer, Kept(cache) if cache else None, epochs=split == TRAIN
+                view,
+                exporter,
+                choice[0],
+                config,
+                tokenizer,
+                Kept(cache) if cache else None,
+                epochs=split == TRAIN,
+                progress=bar.counting("tokenizing", len(view.samples)) if bar and tokenizer is not None else None,
             )
             options: dict[str, Any] = {"planned": planned, "rows_per_shard": rows_per_shard}
             made[split] = report, export(view, report, exporter, choice[0], places[split], **options)

@@ -96,6 +96,7 @@ class Planning(NamedTuple):
         kept: Kept | None,
         *,
         epochs: bool,
+        progress: Callable[[int], None] | None = None,
     ) -> Planned | None:
         """The planned rows; None where nothing was asked for.
 
@@ -107,6 +108,7 @@ class Planning(NamedTuple):
             tokenizer: Or None.
             kept: Where tokens and plans are kept.
             epochs: Whether several are written; not for a split that is only evaluated.
+            progress: Called with the rows of every batch that was tokenised.
         """
         if self.batch_size is None and tokenizer is None:
             return None
@@ -116,7 +118,7 @@ class Planning(NamedTuple):
         wanted = Wanted(
             self.batch_size, self.world_size or 1, (self.epochs or 1) if epochs else 1, tokenizer, config.random_seed
         )
-        return line_up(view, exporter, name, wanted, limits_of(config), kept)
+        return line_up(view, exporter, name, wanted, limits_of(config), kept, progress)
 
 
 def told(manifest: Mapping[str, Any]) -> list[str]:

@@ -17,9 +17,8 @@ from ktoformats.feedback import BAD, GOOD
 from ktoformats.plugin.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from ktoformats.store.build import Progress
     from ktoformats.store.report import Report
 
 _MAPPING = "mapping"
@@ -116,7 +115,7 @@ def _assign(plain: dict[str, Any], key: str, value: Any) -> None:
 
 
 @contextmanager
-def progress(total_bytes: int, *, shown: bool) -> Iterator[Progress | None]:
+def progress(total_bytes: int, *, shown: bool) -> Iterator[Reporter | None]:
     """A progress bar on standard error while files are read; none when piped or with --json."""
     bar_console = output.console(stderr=True)
     if not shown or not bar_console.is_terminal:
@@ -132,10 +131,10 @@ def progress(total_bytes: int, *, shown: bool) -> Iterator[Progress | None]:
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=bar_console, transient=True) as bar:
-        yield _Reporter(bar, bar.add_task("reading", total=total_bytes, rate=""))
+        yield Reporter(bar, bar.add_task("reading", total=total_bytes, rate=""))
 
 
-class _Reporter:
+class Reporter:
     """Moves a progress bar."""
 
     def __init__(self, bar: Any, task: Any) -> None:
@@ -143,7 +142,13 @@ class _Reporter:
         self._source = ""
         self._records = self._done = self._inside = 0
 
+    def counting(self, what: str, total: int) -> Callable[[int], None]:
+        """A bar below for other work: called with how much more of it is done."""
+        task = self._bar.add_task(what, total=total, rate="")
+        return lambda done: self._bar.advance(task, done)
+
     def __call__(self, source: str, records: int, bytes_read: int) -> None:
+        """Another block was read."""
         if source != self._source:
             self._done += self._inside
             self._source, self._inside = source, 0

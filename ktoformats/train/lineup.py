@@ -18,6 +18,8 @@ from ktoformats.train.tokens import Tokens
 from ktoformats.train.writing import Batches, fitting, settle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ktoformats.plugin.kinds import Exporter
     from ktoformats.store.cache import Kept
     from ktoformats.store.numbers import Array
@@ -42,7 +44,13 @@ class Wanted(NamedTuple):
 
 
 def line_up(
-    view: View, exporter: Exporter, name: str, wanted: Wanted, limits: Limits, kept: Kept | None = None
+    view: View,
+    exporter: Exporter,
+    name: str,
+    wanted: Wanted,
+    limits: Limits,
+    kept: Kept | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Planned:
     """Plan an export.
 
@@ -56,6 +64,7 @@ def line_up(
         wanted: What to plan for.
         limits: How many tokens a row may have.
         kept: Where tokens and plans are kept.
+        progress: Called with the rows of every batch that was tokenised.
 
     Raises:
         ConfigError: The exporter does not write in training order, or needs a tokenizer and has none.
@@ -68,7 +77,7 @@ def line_up(
         own: Any = settle(exporter, name, Batches(view, dataset.rows))
         style: Style = own.style if getattr(own, "style", None) in _STYLES else "auto"
         encoder = Encoder(wanted.tokenizer, style, getattr(own, "separator", ""))
-        tokens = Tokens(view.samples, encoder, kept)
+        tokens = Tokens(view.samples, encoder, kept, progress)
     if not exporter.tokens:
         limits = limits._replace(truncate_prompt="drop", truncate_completion="drop")
     training = Training(dataset, tokens, limits, kept)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torchdata.stateful_dataloader import StatefulDataLoader
 
+from ktoformats import KTODataConfig, KTODataLoader
 from ktoformats.errors import ConfigError
 from ktoformats.train.plan import Partners, PlanTerms, Remainder, make_plan
 from ktoformats.train.planned import PlanSampler, Training
@@ -501,3 +502,16 @@ def test_plans_are_kept_and_opened_again(
     share = Share(0, 1)
     PlanSampler(training[1], PlanTerms(4), share)
     assert len(made) == len(different)
+
+
+def test_rows_for_trl_stand_in_the_order_of_a_plan(tmp_path: Path) -> None:
+    source = tmp_path / "a.jsonl"
+    rows = [{"prompt": f"q{n}", "response": f"a{n}", "label": n % 3 == 0} for n in range(40)]
+    source.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    config = KTODataConfig(train_file=str(source), balance_labels=False, min_samples_per_label=1)
+    loader = KTODataLoader(config, enable_cache=False)
+    dataset = loader.load_dataset()
+    plan = loader.plan("train", 8, partners="batch")
+    given = dataset.to_trl("standard", plan)
+    assert [one["completion"] for one in given] == [dataset[int(place)]["response"] for place in plan.order]
+    assert given.info.description == "ktoformats, standard, in the order of a plan"
