@@ -20,10 +20,11 @@ from ktoformats.train.state import Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from torch.utils.data import DataLoader
 
-    from ktoformats import KTODataLoader, Plan
+    from ktoformats import Plan
 
     Make = Callable[..., Any]
 
