@@ -201,7 +201,7 @@ class BasePreferenceConfig(Section):
     min_response_quality: float | None = Field(default=None, ge=0, le=1, description="No cut unless set.")
 
     # Bounds, in tokens; they hold where a tokenizer is given
-    max_tokens: int | None = Field(default=None, ge=2, description="Of prompt and completion together.")
+    max_tokens: int | None = Field(default=None, ge=3, description="Of prompt and completion together.")
     max_prompt_tokens: int | None = Field(default=None, ge=1, description="Of a prompt.")
     max_completion_tokens: int | None = Field(
         default=None, ge=2, description="The end token of the completion is one of them."

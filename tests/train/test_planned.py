@@ -14,6 +14,8 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from ktoformats import KTODataConfig, KTODataLoader
 from ktoformats.errors import ConfigError
+from ktoformats.train.dataset import KTODataset
+from ktoformats.train.fit import Limits
 from ktoformats.train.plan import Partners, PlanTerms, Remainder, make_plan
 from ktoformats.train.planned import PlanSampler, Training
 from ktoformats.train.state import Share
@@ -222,6 +224,25 @@ def test_limits_hold_for_rows_and_twins(loader_of: Make, tokenizer_of: Make) -> 
             assert row.completion[-1] == end
             assert loader.tokenizer.decode(row.ids[: -len(row.completion)]).endswith("from here?")
     assert seen == training.fitted.used.sum()
+
+
+@pytest.mark.parametrize("side", ["prompt", "response"])
+def test_what_is_the_same_once_it_is_cut_is_no_partner(side: str, loader_of: Make, tokenizer_of: Make) -> None:
+    """Half of the prompts end alike, or half of the answers begin alike, and no more than that is left of them."""
+    same = "Paris is the capital of France, and a city of two million. " * 3
+    records = []
+    for number in range(24):
+        texts = {"prompt": f"{number} and a question", "response": f"{number} and an answer"}
+        if number % 2:
+            texts[side] = f"{number}, {same}" if side == "prompt" else f"{same}, {number}"
+        records.append(texts | {"label": number % 3 == 0})
+    limits = {"max_prompt_tokens": 12, "max_completion_tokens": 12, "truncate_completion": "keep_eos"}
+    loader = loader_of(records, tokenizer_of(), **limits)
+    plan, data = loader.plan("train", 4), loader.training("train").token_dataset()
+    key = "prompt_ids" if side == "prompt" else "completion_ids"
+    assert len({tuple(data[one][key]) for one in range(24)}) == 13
+    for one, other in zip(plan.order.tolist(), plan.partner.tolist(), strict=True):
+        assert list(data[one][key]) != list(data[other][key])
 
 
 def test_what_does_not_fit_is_in_no_batch(loader_of: Make, tokenizer_of: Make) -> None:
@@ -500,9 +521,18 @@ def test_plans_are_kept_and_opened_again(
         assert (one.digest, one.report.to_json()) == (two.digest, two.report.to_json())
         assert str(one.report) == str(two.report)
     assert len(made) == len(different)
-    share = Share(0, 1)
-    PlanSampler(training[1], PlanTerms(4), share)
+    PlanSampler(training[1], PlanTerms(4), Share(0, 1))
     assert len(made) == len(different)
+    others = [
+        Training(
+            first.dataset, first.tokens, Limits(max_completion_tokens=12), kept := Kept(Cache(tmp_path / "cache"))
+        ),
+        Training(first.dataset, None, first.limits, kept),
+        Training(KTODataset(loader.views["train"], first.dataset.rows[:-1]), first.tokens, first.limits, kept),
+    ]
+    for number, another in enumerate(others, start=1):
+        another.plan(PlanTerms(4))
+        assert len(made) == len(different) + number, "other limits, tokens or samples are another plan"
 
 
 def test_rows_for_trl_stand_in_the_order_of_a_plan(tmp_path: Path) -> None:
