@@ -49,6 +49,7 @@ class OnRay(NamedTuple):
             report,
             exporter=name,
             order="source",
+            rows=sum(row["samples"] for row in rows),
             told=orjson.loads(rows[0]["told"]),
             engine="ray",
             shards={row["file"]: row["samples"] for row in rows},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from ktoformats_plugins.filters.utility import UtilityBound
 if TYPE_CHECKING:
     from ktoformats import Filter
 
+MASK = 2**64 - 1
 BLANKS = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
 ALIKE = [chr(code) for code in (0x7F, 0xA1, 0x200B, 0x2060, 0x2800, 0x3001, 0xFEFF, 0x640, 0x1F9EA, 0xE9, 0x1681)]
 """Characters whose bytes begin or end as those of white space do."""
@@ -53,12 +55,25 @@ def batch_of(some: list[dict[str, Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([empty | one for one in some], SCHEMA)
 
 
+def hashed(text: str, more: str = "") -> int:
+    """BLAKE2b of a text, and SplitMix64's step over it and another one where there is one."""
+    digest = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+    if not more:
+        return digest
+    z = (digest ^ hashed(more)) + 0x9E3779B97F4A7C15 & MASK
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & MASK
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & MASK
+    return z ^ z >> 31
+
+
 def by_hand(one: dict[str, Any]) -> dict[str, Any]:
     return {
         "key": int(one["id"][:16], 16),
         "group": int(one["group"], 16),
         "origin": int(one["origin"], 16),
         "pair": int(one["pair"] or "0", 16),
+        "asked": hashed(one["prompt"]),
+        "answer": hashed(one["response"], one["tool_calls"]),
         "good": int(one["label"] == "good"),
         "fact": FACTS.index(one["fact"]) if one["fact"] in FACTS else 255,
         "has_cell": int(one["cell"] != ""),
@@ -240,3 +255,27 @@ def test_scores_are_judged_as_samples_would_be(
 def test_an_answer_that_only_calls_a_tool_is_not_too_short() -> None:
     some = [{"prompt": "p", "response": " ", "tool_calls": calls, "line": 1, **NOTHING} for calls in ("", "[{}]")]
     assert masks_of(Length(), batch_of(some))["too_short"] == [True, False]
+
+
+def test_what_was_asked_is_system_turns_prompt_and_tools() -> None:
+    """Another bound between two messages, or between two texts, is another question."""
+    turn = {"role": "user", "content": "ab", "reasoning": "", "tool_calls": "", "tool_call_id": "", "name": ""}
+    one = {"prompt": "p", "response": "r", "line": 1, **NOTHING}
+    every = [
+        one,
+        one | {"prompt": "q"},
+        one | {"system": "s"},
+        one | {"tools": "s"},
+        one | {"system": "s", "tools": "s"},
+        one | {"conversation": [turn]},
+        one | {"conversation": [turn | {"role": "assistant"}]},
+        one | {"conversation": [turn | {"content": "a"}, turn | {"content": "b"}]},
+        one | {"conversation": [turn | {"content": ""}, turn]},
+        one | {"conversation": [turn, turn | {"content": ""}]},
+        one | {"conversation": [turn | {"tool_calls": "ab", "content": ""}]},
+    ]
+    batch = batch_of(every)
+    asked = to_numpy(numbers_of(batch, ["asked"]).column(0)).tolist()
+    assert len(set(asked)) == len(every)
+    assert to_numpy(numbers_of(batch.slice(5, 4), ["asked"]).column(0)).tolist() == asked[5:9]
+    assert len(set(to_numpy(numbers_of(batch, ["answer"]).column(0)).tolist())) == 1
