@@ -127,7 +127,7 @@ class Feed:
         *,
         consumer: int,
         consumers: int,
-        tell: Callable[[int, int, int], None],
+        tell: Callable[[int, int, int], None] | None = None,
     ) -> Iterator[Part]:
         """The samples of one consumer.
 
@@ -155,10 +155,12 @@ class Feed:
                 if here[:3] == place[:3]:
                     here = place
                 if (before + here.block) % consumers == consumer and here >= place:
-                    lines = block.lines or (0, 0)
-                    tell(order[number], int(lines[0]), int(lines[-1]))
+                    if tell is not None:
+                        lines = block.lines or (0, 0)
+                        tell(order[number], int(lines[0]), int(lines[-1]))
                     table = self._converted(block, file.piece).slice(here.row)
-                    tell(0, 0, 0)
+                    if tell is not None:
+                        tell(0, 0, 0)
                     if len(table):
                         yield Part(here, table)
             before += count
