@@ -77,9 +77,13 @@ class Planning(NamedTuple):
         if self.tokenizer_name is None:
             if exporter.tokens:
                 raise ConfigError(f"exporter {name!r} writes tokens; name a tokenizer with --tokenizer")
-            if limits := [
-                one for one in ("max_tokens", "max_prompt_tokens", "max_completion_tokens") if getattr(config, one)
-            ]:
+            if exporter.training_order and (
+                limits := [
+                    one
+                    for one in ("max_tokens", "max_prompt_tokens", "max_completion_tokens")
+                    if getattr(config, one)
+                ]
+            ):
                 raise ConfigError(f"{limits[0]} counts tokens; name a tokenizer with --tokenizer")
             return None
         from ktoformats.train.pretrained import load_tokenizer

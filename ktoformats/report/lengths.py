@@ -193,8 +193,8 @@ def _dropped(training: Training, mask: Array, max_length: int) -> Finding:
         f"tokens or more: {told(by_label(training.dataset.good[mask]))}"
     )
     advice = (
-        f"convert with --tokenizer FOLDER --set max_tokens={max_length}: prompts keep their end, and what is cut is "
-        "counted (--set truncate_prompt=drop leaves them out)"
+        f"convert with --tokenizer FOLDER --set max_tokens={max_length} leaves them out, and counts them; with --to "
+        "trl-tokenized their prompts keep the end"
     )
     return _finding(training, "dropped-by-length", mask, "warning", message, advice)
 
@@ -206,7 +206,7 @@ def _cut(training: Training, mask: Array, max_length: int) -> Finding:
     )
     advice = (
         f"convert with --tokenizer FOLDER --set max_tokens={max_length} leaves out and counts what does not fit; "
-        "--set truncate_completion=keep_eos cuts it and ends it there"
+        "with --to trl-tokenized, --set truncate_completion=keep_eos cuts it and ends it there"
     )
     return _finding(training, "truncated", mask, "warning", message, advice)
 

@@ -9,6 +9,7 @@ rendering ends, and that the rendering of the whole begins so is checked, row by
 from __future__ import annotations
 
 import hashlib
+import logging
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ktoformats.store.numbers import Array
+
+logger = logging.getLogger("ktoformats")
 
 Style = Literal["auto", "standard", "conversational"]
 
@@ -90,6 +93,7 @@ class Encoder:
         self._separator = separator
         self.eos: int = tokenizer.eos_token_id
         self.pad: int = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        self._refused = False
         self._fast: Any = None
         self._fast = self._without_offsets()
         self._bos = self._begins_with()
@@ -181,8 +185,13 @@ class Encoder:
     def _render_alike(self, conversations: list[Any], options: dict[str, Any]) -> list[str | None]:
         try:
             made: list[str | None] = self._tokenizer.apply_chat_template(conversations, tokenize=False, **options)
-        except Exception:  # noqa: BLE001 - a template is somebody's program: it refuses roles, orders, whatever it likes
+        except ImportError as error:
+            raise ConfigError(f"the chat template cannot be rendered: {error}") from error
+        except Exception as error:  # noqa: BLE001 - a template is somebody's program: it refuses whatever it likes
             if len(conversations) == 1:
+                if not self._refused:
+                    self._refused = True
+                    logger.warning("the chat template refuses a conversation, perhaps more: %.500s", error)
                 return [None]
             return [text for one in conversations for text in self._render_alike([one], options)]
         return made

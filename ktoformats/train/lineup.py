@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 import numpy as np
 import pyarrow as pa
 
-from ktoformats.errors import ConfigError
+from ktoformats.errors import ConfigError, EmptyDatasetError
 from ktoformats.train.dataset import KTODataset
 from ktoformats.train.encode import Encoder, Style
 from ktoformats.train.export import Planned
@@ -68,6 +68,7 @@ def line_up(
 
     Raises:
         ConfigError: The exporter does not write in training order, or needs a tokenizer and has none.
+        EmptyDatasetError: No sample fits.
     """
     if not exporter.training_order:
         raise ConfigError(f"exporter {name!r} keeps the order of the sources; there is nothing to plan")
@@ -95,6 +96,9 @@ def line_up(
     ]
     order = np.concatenate([plan.order for plan in plans])
     fitted = training.fitted
+    if fitted is not None and len(dataset) and not fitted.used.any():
+        told = "; ".join(str(fitted.report).splitlines()[1:])
+        raise EmptyDatasetError(f"no sample fits the token limits: {told}; nothing was published")
     achieved: dict[str, Any] = {}
     if wanted.batch_size:
         achieved["achieved"] = [plan.report.to_json() for plan in plans]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -378,3 +378,29 @@ def test_an_exporter_of_one_verb_goes_on_working(made: Made, tmp_path: Path) -> 
     assert not {"settings", "plan", "contents", "shards"} & set(manifest)
     export(*made(), Old(), "old", tmp_path / "shards", rows_per_shard=5)
     assert len(list((tmp_path / "shards").iterdir())) == 3
+
+
+def test_an_export_of_nothing_that_fits_is_refused(tmp_path: Path) -> None:
+    from ktoformats import KTODataConfig, KTODataLoader, Limits, Registry
+    from ktoformats.errors import EmptyDatasetError
+    from ktoformats.train import lineup
+
+    source = tmp_path / "a.jsonl"
+    source.write_text('{"prompt": "p", "response": "one two three", "label": "good"}\n', encoding="utf-8")
+    config = KTODataConfig(train_file=str(source), require_both_labels=False, min_samples_per_label=1)
+    loader = KTODataLoader(config, enable_cache=False)
+    loader.load_dataset()
+
+    class Letters:
+        """A token for each letter."""
+
+        chat_template, eos_token_id, pad_token_id, bos_token_id = None, 0, 0, None
+
+        def __call__(self, texts: list[str], **_: object) -> dict[str, list[list[int]]]:
+            return {"input_ids": [list(map(ord, text)) for text in texts]}
+
+    wanted = lineup.Wanted(tokenizer=Letters())
+    exporter = cast("Exporter", Registry().make("exporter", "trl", {}, {}))
+    view, limits = loader.views["train"], Limits(max_tokens=5)
+    with pytest.raises(EmptyDatasetError, match="completion_too_long: 1 good, 0 bad; nothing was published"):
+        lineup.line_up(view, exporter, "trl", wanted, limits)
