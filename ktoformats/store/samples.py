@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,17 +80,31 @@ class Samples:
             name: One of `NUMBERS`, or `source`, which counts in `sources`.
             rows: int64, which samples; None takes all.
         """
-        if rows is not None and name not in self._numbers and len(rows) < len(self) // _FEW:
-            own = self._parts_of(rows)
-            found = np.empty(len(rows), _dtype(name))
-            for number in np.unique(own).tolist():
-                here = own == number
-                found[here] = self.numbers_of_part(number, name)[rows[here] - self.starts[number]]
-            return found
+        if rows is not None and name not in self._numbers:
+            if len(rows) < len(self) // _FEW:
+                return self._of_few(name, rows)
+            if (rows[1:] > rows[:-1]).all():
+                return self._of_ascending(name, rows)
         if name not in self._numbers:
             parts = [self.numbers_of_part(number, name) for number in range(len(self.parts))]
             self._numbers[name] = parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, _dtype(name)), *parts])
         return self._numbers[name] if rows is None else self._numbers[name][rows]
+
+    def _of_ascending(self, name: str, rows: Array) -> Array:
+        bounds = np.searchsorted(rows, self.starts).tolist()
+        found = np.empty(len(rows), _dtype(name))
+        for number, (start, stop) in enumerate(pairwise(bounds)):
+            if start < stop:
+                found[start:stop] = self.numbers_of_part(number, name)[rows[start:stop] - self.starts[number]]
+        return found
+
+    def _of_few(self, name: str, rows: Array) -> Array:
+        own = self._parts_of(rows)
+        found = np.empty(len(rows), _dtype(name))
+        for number in np.unique(own).tolist():
+            here = own == number
+            found[here] = self.numbers_of_part(number, name)[rows[here] - self.starts[number]]
+        return found
 
     def numbers_of_part(self, number: int, name: str) -> Array:
         """A number of every sample of a part; it is not copied where the part has it in one piece."""

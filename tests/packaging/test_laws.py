@@ -192,6 +192,7 @@ def test_the_core_imports_itself_and_what_is_declared(path: Path) -> None:
         *extras["trl"],
         *extras["ray"],
         *extras["remote"],
+        *extras["report"],
         *extras["testing"],
     ]
     allowed = set(sys.stdlib_module_names) | import_names(declared) | {"ktoformats"}
