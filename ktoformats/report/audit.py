@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ktoformats.errors import ConfigError
+from ktoformats.page.render import to_html
 from ktoformats.report.lengths import TRL_MAX_LENGTH, dropped_by_trl, lengths_section, sizes_of
 from ktoformats.report.orders import batches_section
+from ktoformats.report.pages import Looked, page_of
 from ktoformats.report.records import labels_section, reading_section, texts_section
 from ktoformats.report.repeats import repeats_section, splits_section
 from ktoformats.report.verdicts import verdicts_section
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from ktoformats.loader import PreferenceDataLoader
     from ktoformats.report.finding import Finding, Section
     from ktoformats.store.report import Report
+    from ktoformats.store.view import View
     from ktoformats.train.dataset import KTODataset
     from ktoformats.train.encode import Style
     from ktoformats.train.planned import Training
@@ -42,6 +46,7 @@ class Audit:
     sections: tuple[Section, ...]
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    _looked: Looked | None = field(default=None, repr=False, compare=False)
 
     @property
     def findings(self) -> list[Finding]:
@@ -59,6 +64,21 @@ class Audit:
             "notes": list(self.notes),
         }
 
+    def to_html(self, samples: int = 200) -> str:
+        """All of it as one HTML file: findings, the way from lines to samples, drawings, slices, samples to read.
+
+        It needs nothing beside it, neither a network nor a script; texts of the data are escaped in it.
+
+        Args:
+            samples: How many samples to show at most, and how many rejected records.
+
+        Raises:
+            ConfigError: It was not made by `audit_loader`, or jinja2 and matplotlib are not installed.
+        """
+        if self._looked is None:
+            raise ConfigError("a page shows samples: take an audit that audit_loader made")
+        return to_html(page_of(self, self._looked, samples))
+
 
 def audit(
     training: Training,
@@ -68,6 +88,7 @@ def audit(
     batch_size: int = 8,
     world_size: int = 1,
     others: Mapping[str, KTODataset] | None = None,
+    view: View | None = None,
 ) -> Audit:
     """Look at a split before training on it.
 
@@ -78,6 +99,7 @@ def audit(
         batch_size: Samples of a batch on one rank, at least 2.
         world_size: Ranks.
         others: Splits to evaluate on, by name.
+        view: What was chosen for the split, and what left out; a page shows both.
 
     Raises:
         ConfigError: The batch size cannot be planned with, or a limit leaves no room.
@@ -96,9 +118,9 @@ def audit(
         lengths_section(training, sizes, max_length),
         batches_section(training, batch_size, world_size, config.random_seed, kept=kept),
     ]
-    return Audit(
-        tuple(report.ledger.files), len(dataset), tuple(sections), tuple(report.warnings), tuple(report.notes)
-    )
+    looked = None if view is None else Looked(training, report, view, config.random_seed)
+    sources, warnings, notes = report.ledger.files, report.warnings, report.notes
+    return Audit(tuple(sources), len(dataset), tuple(sections), tuple(warnings), tuple(notes), looked)
 
 
 def audit_loader(loader: PreferenceDataLoader, *, batch_size: int = 8, world_size: int = 1) -> Audit:
@@ -118,9 +140,8 @@ def audit_loader(loader: PreferenceDataLoader, *, batch_size: int = 8, world_siz
     style: Style = "auto" if getattr(loader.tokenizer, "chat_template", None) else "standard"
     training = loader.training("train", style=style)
     others = {name: loader.load_dataset(name) for name in ("validation", "test") if _is_there(name, config)}
-    return audit(
-        training, loader.reports["train"], config, batch_size=batch_size, world_size=world_size, others=others
-    )
+    sizes = {"batch_size": batch_size, "world_size": world_size}
+    return audit(training, loader.reports["train"], config, **sizes, others=others, view=loader.views["train"])
 
 
 def _is_there(split: str, config: KTODataConfig) -> bool:

@@ -136,6 +136,17 @@ class Report:
             "cached": self.cached,
         }
 
+    def to_html(self) -> str:
+        """The accounting as one HTML file; with drawings and samples: `audit_loader(loader).to_html()`.
+
+        Raises:
+            ConfigError: jinja2 is not installed.
+        """
+        from ktoformats.page.render import to_html
+        from ktoformats.store.account import page_of
+
+        return to_html(page_of(self))
+
     def __str__(self) -> str:
         """Where everything went, in a few lines."""
         total = self.total
