@@ -10,6 +10,7 @@ import click
 
 from ktoformats.cli import output
 from ktoformats.cli.output import json_option
+from ktoformats.cli.pages import check_page, write_page
 from ktoformats.cli.shared import (
     config_option,
     data_config,
@@ -20,14 +21,18 @@ from ktoformats.cli.shared import (
     set_option,
 )
 from ktoformats.errors import ConfigError
+from ktoformats.feedback import BAD, GOOD
 from ktoformats.read.named import find_sources
 from ktoformats.report.bounds import ANY, broken, read_bound
 from ktoformats.report.finding import RULES
+from ktoformats.report.whatif import what_if
 
 if TYPE_CHECKING:
     from ktoformats.config.models import KTODataConfig
+    from ktoformats.loader import KTODataLoader
     from ktoformats.report.audit import Audit
     from ktoformats.report.finding import Finding, Section
+    from ktoformats.report.whatif import WhatIf
 
 EXIT_FAILED: Final = 4
 _LENIENT: Final = ("on_error=skip", "rejects_file=null", "require_both_labels=false", "strict=false")
@@ -76,6 +81,30 @@ _SAID: Final = ("min_samples_per_label", "are judged good and bad", "were reject
     help="End with status 4 if there is such a finding (of more than this share); may be repeated. "
     f"{ANY}: every warning. Rules: {', '.join(RULES)}.",
 )
+@click.option(
+    "-o",
+    "--output",
+    "page",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write it as one HTML file, too: with drawings, slices, and samples to read.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=0),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="At most so many samples, and rejected records, in the file of -o.",
+)
+@click.option(
+    "--what-if",
+    "questions",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="What another threshold, balance, seed or scale would give, without reading the source again; may be "
+    "repeated, and is then asked together.",
+)
 @config_option
 @format_option
 @mapping_option
@@ -92,6 +121,9 @@ def command(
     tokenizer_folder: str | None,
     validation: tuple[str, ...],
     fail_on: tuple[str, ...],
+    page: Path | None,
+    samples: int,
+    questions: tuple[str, ...],
     config_file: Path | None,
     formats: tuple[str, ...],
     mapping_file: Path | None,
@@ -105,12 +137,15 @@ def command(
 
     SOURCE is read as convert reads it; a training file that convert wrote is read as well. Without one the config's
     files are. Balance, doubtful labels, repeats, leaks between splits, lengths, batches and KL partners (in the order
-    of the rows, and planned). Nothing is written.
+    of the rows, and planned). Nothing is written but the page of -o.
 
     \b
     Examples:
       ktoformats report votes.jsonl
       ktoformats report train.jsonl --batch-size 8 --validation validation.jsonl
+      ktoformats report votes.jsonl -o report.html --set 'keep=[model, annotator]'
+      ktoformats report votes.jsonl --what-if min_quality=0.6 --what-if balance_labels=true
+      ktoformats report stars.jsonl --what-if 'scales.rating={low: 1, high: 5, good_from: 5, bad_to: 3}'
       ktoformats report votes.jsonl --tokenizer my/model --set max_tokens=1024
       ktoformats report data/train.jsonl --fail-on leakage --fail-on duplicates=0.01
 
@@ -118,16 +153,30 @@ def command(
     4 a rule of --fail-on failed.
     """  # noqa: D301 - \b keeps click from joining the lines
     bounds = [read_bound(text) for text in fail_on]
-    config = _config(
-        sources, validation, data_config(config_file, formats, (*settings, *_LENIENT), mapping_file, preset)
-    )
-    found = _audited(config, tokenizer_folder, batch_size, world_size, kept=not no_cache, shown=not as_json)
+
+    def configured(*more: str) -> KTODataConfig:
+        made = data_config(config_file, formats, (*settings, *more, *_LENIENT), mapping_file, preset)
+        return _config(sources, validation, made)
+
+    config = configured()
+    changed = configured(*questions) if questions else None
+    if page is not None:
+        check_page(page, "-o", _paths_of(config))
+    loader, found = _audited(config, tokenizer_folder, batch_size, world_size, kept=not no_cache, shown=not as_json)
+    answer = None if changed is None else what_if(loader, changed, questions)
+    if page is not None:
+        write_page(page, found.to_html(samples))
     failed = broken(bounds, found.findings)
     if as_json:
         rules = list(dict.fromkeys(finding.rule for finding in failed))
-        output.print_json({**found.to_json(), "failed": rules})
+        asked = {} if answer is None else {"what_if": answer.to_json()}
+        output.print_json({**found.to_json(), **asked, "failed": rules})
     else:
         _show(found)
+        if answer is not None:
+            _show_answer(answer)
+        if page is not None:
+            output.say(f"wrote {output.safe(page)}")
         for finding in failed:
             output.say(f"failed: {finding.rule}", style="red")
     if failed:
@@ -157,7 +206,7 @@ def _audited(
     *,
     kept: bool,
     shown: bool,
-) -> Audit:
+) -> tuple[KTODataLoader, Audit]:
     from ktoformats.loader import KTODataLoader
     from ktoformats.report.audit import audit_loader
 
@@ -165,7 +214,7 @@ def _audited(
     total = _bytes_of(config)
     with progress(total or 0, shown=shown and total is not None) as bar:
         loader = KTODataLoader(config, tokenizer, kept, progress=bar)
-        return audit_loader(loader, batch_size=batch_size, world_size=world_size)
+        return loader, audit_loader(loader, batch_size=batch_size, world_size=world_size)
 
 
 def _tokenizer(folder: str) -> Any:
@@ -177,10 +226,20 @@ def _tokenizer(folder: str) -> Any:
     return load_tokenizer(folder)
 
 
+def _words_of(config: KTODataConfig) -> list[Any]:
+    """The files of the train split, as they are named."""
+    named = [config.train_file, *(one.path for one in config.sources if one.split == "train")]
+    return [word for one in named if one for word in ([one] if isinstance(one, str | os.PathLike) else one)]
+
+
+def _paths_of(config: KTODataConfig) -> list[Path]:
+    """Those of them that are a file of this machine by that name."""
+    return [Path(word) for word in _words_of(config) if str(word) != "-" and "://" not in str(word)]
+
+
 def _bytes_of(config: KTODataConfig) -> int | None:
     """How much is to be read; None where a look would use it up: standard input, or a URL."""
-    named = [config.train_file, *(one.path for one in config.sources if one.split == "train")]
-    words = [word for one in named if one for word in ([one] if isinstance(one, str | os.PathLike) else one)]
+    words = _words_of(config)
     if any(str(word) == "-" or "://" in str(word) for word in words):
         return None
     return sum(one.path.stat().st_size for one in find_sources(words))
@@ -199,6 +258,18 @@ def _show(found: Audit) -> None:
     for warning in found.warnings:
         if not any(text in warning for text in _SAID):
             output.warn(warning)
+
+
+def _show_answer(answer: WhatIf) -> None:
+    output.say(f"\nwhat if {output.safe(', '.join(answer.changes), _WIDEST)}", style="bold")
+    plain = answer.to_json()
+    for name in ("before", "after"):
+        one = plain[name]
+        weights = one["weights"]
+        pasted = ", ".join(f"{key}={value:g}" for key, value in weights.items()) if weights else "a label is missing"
+        output.say(f"  {name}: {one[GOOD]} good, {one[BAD]} bad; {pasted}")
+    for line in (*answer.moves, *answer.notes):
+        output.say(f"  {output.safe(line, _WIDEST)}")
 
 
 def _summary(found: Audit, severity: str) -> str:

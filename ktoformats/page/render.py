@@ -6,6 +6,7 @@ from base64 import b64encode
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from ktoformats.errors import ConfigError
@@ -35,6 +36,17 @@ def to_html(page: Page) -> str:
     )
     made: str = _environment().get_template(_TEMPLATE).render(page=page, style=style, script=script, policy=policy)
     return made
+
+
+def check_installed() -> None:
+    """Refuse to begin where what makes pages is missing.
+
+    Raises:
+        ConfigError: jinja2 or matplotlib is not installed.
+    """
+    for name in ("jinja2", "matplotlib"):
+        if find_spec(name) is None:
+            raise ConfigError(f"the report as a page needs {name}: {INSTALL}")
 
 
 @cache

@@ -15,6 +15,7 @@ import orjson
 import ktoformats
 from ktoformats.config.models import TOKEN_LIMITS
 from ktoformats.convert.ledger import FileAccount, Reject
+from ktoformats.plugin.discovery import OBSERVER
 from ktoformats.store.build import abandon_unless_finished, file_blocks, streams
 from ktoformats.store.part import Part
 from ktoformats.store.sink import ROWS_PER_BATCH, Sink
@@ -49,13 +50,14 @@ NEUTRAL_FIELDS: Final = frozenset(
         *("streaming", "buffer_size", "lazy_loading", "max_samples_in_memory"),
         *("on_error", "max_rejected", "max_rejected_share", "require_both_labels", "strict"),
         *("balance_labels", "label_imbalance_tolerance", "min_samples_per_label", "filters", "random_seed"),
-        *("sources", "oversample", "conflict", "duplicates"),
+        *("sources", "oversample", "conflict", "duplicates", "observers"),
         *TOKEN_LIMITS,
         *("min_prompt_length", "max_prompt_length", "min_response_length", "max_response_length"),
         *("min_response_quality", "min_utility_threshold", "max_utility_threshold", "filter_low_utility"),
     }
 )
 """Fields that do not change what is built: they choose among the samples, or say how to build."""
+_NEUTRAL_KINDS: Final = frozenset({"filter", OBSERVER})
 
 
 class Unit(NamedTuple):
@@ -86,6 +88,18 @@ def units_of(sources: list[Source], assembly: Assembly, joined: list[Source]) ->
         units += [Unit(own[start : start + SMALL_TOGETHER], []) for start in range(0, whole, SMALL_TOGETHER)]
         units += [Unit([one], []) for one in own[whole:]]
     return units
+
+
+def converts(config: KTODataConfig, assembly: Assembly) -> dict[str, Any]:
+    """What of a configuration decides how records become samples, apart from the plugins themselves."""
+    policy = assembly.pipeline.policy
+    random = config.pairwise_sampling_strategy == "random"
+    return {
+        "config": config.model_dump(mode="json", exclude=set(NEUTRAL_FIELDS)),
+        "seed": config.random_seed if random else None,  # the side of a pair is chosen while converting
+        # minimum lengths of 0 let empty texts through, which is decided while converting
+        "empty": [policy.empty_prompt, policy.empty_response],
+    }
 
 
 class Shards:
@@ -124,25 +138,23 @@ class Shards:
         return digest_of({"recipe": self._recipe, "sources": digests[0], "joined": digests[1]})
 
     def _recipe_with(self, salt: str) -> str:
-        config, pipeline = self._config, self._assembly.pipeline
+        pipeline = self._assembly.pipeline
         plugins = [
             *(one.format for one in pipeline.detector.formats),
             *pipeline.labels.plugins,
             pipeline.quality,
             pipeline.utility,
         ]
-        random = config.random_seed if config.pairwise_sampling_strategy == "random" else None
         return digest_of(
             {
                 "version": ktoformats.__version__,
-                "config": config.model_dump(mode="json", exclude=set(NEUTRAL_FIELDS)),
-                "seed": random,  # the side of a pair is chosen while converting
-                # minimum lengths of 0 let empty texts through, which is decided while converting
-                "empty": [pipeline.policy.empty_prompt, pipeline.policy.empty_response],
+                **converts(self._config, self._assembly),
                 "plugins": [
                     [type(one).__module__, type(one).__qualname__, one.model_dump(mode="json")] for one in plugins
                 ],
-                "versions": {kind: owners for kind, owners in self._assembly.plugins.items() if kind != "filter"},
+                "versions": {
+                    kind: owners for kind, owners in self._assembly.plugins.items() if kind not in _NEUTRAL_KINDS
+                },
                 "code": self._digests.of_code(["ktoformats", *(type(one).__module__ for one in plugins)]),
                 "compression": self._compression,
                 "buffered": self._buffered,
