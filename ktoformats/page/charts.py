@@ -70,7 +70,7 @@ def histogram(values: NDArray[Any], good: NDArray[np.bool_], what: str) -> str:
         ConfigError: matplotlib is not installed.
     """
     edges, logarithmic = edges_of(values)
-    shares = [np.histogram(values[mask], edges)[0] / max(1, int(mask.sum())) * 100 for mask in (good, ~good)]
+    shares = [shares_of(values[mask], edges) for mask in (good, ~good)]
 
     def draw(axes: Any) -> None:
         for share, colour, name in zip(shares, (_GOOD, _BAD), ("good", "bad"), strict=True):
@@ -85,6 +85,12 @@ def histogram(values: NDArray[Any], good: NDArray[np.bool_], what: str) -> str:
         axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
 
     return drawn(draw)
+
+
+def shares_of(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The percentage of the values in each bin; zeros, which have no place on a logarithmic axis, in the first."""
+    inside = np.clip(values, edges[0], edges[-1])
+    return np.histogram(inside, edges)[0] / max(1, len(values)) * 100
 
 
 def edges_of(values: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
