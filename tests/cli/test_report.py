@@ -251,3 +251,49 @@ def test_a_tokenizer_gives_lengths_in_tokens(run: Run, lines: Lines, tmp_path: P
     assert "the tokenizer has no chat template: system messages and earlier turns are not counted" in done.out
     assert "warning: truncated: TRL cuts 1 of 241 answers (0.4%) at 32 tokens" in done.out
     assert "convert within the limits that are set: dropped, completion_too_long: 1 good, 0 bad" in done.out
+
+
+def test_the_page_is_written_and_named(run: Run, lines: Lines, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    done = run(lines(clean()), "-o", page, "--samples", "6", "--no-cache")
+    assert (done.status, done.out.splitlines()[-1]) == (0, f"wrote {page}")
+    assert page.read_text(encoding="utf-8").count("<article") == 6
+    assert not [one for one in tmp_path.iterdir() if one.name.startswith(".")]
+
+
+def test_a_page_that_cannot_be_written_is_one_message_before_anything_is_read(
+    run: Run, lines: Lines, tmp_path: Path
+) -> None:
+    source = lines(clean())
+    for place, message in (
+        (tmp_path, "it is a folder; name the file to write"),
+        (tmp_path / "none" / "x.html", "there is no folder"),
+        (source, "it is a source; the page must go somewhere else"),
+    ):
+        done = run(source, "-o", place)
+        assert (done.status, done.out) == (2, "")
+        assert done.err.startswith(f"error: -o {place}: {message}")
+    assert source.read_text(encoding="utf-8").count("\n") == 240
+
+
+def test_what_if_tells_before_and_after_and_reads_nothing(run: Run, lines: Lines) -> None:
+    rated = [{"prompt": f"Q{n}?", "response": f"A{n}", "rating": 1 + n % 5} for n in range(50)]
+    source = lines(rated)
+    question = "scales.rating={low: 1, high: 5, good_from: 5, bad_to: 2}"
+    done = run(source, "--what-if", question)
+    assert done.out.splitlines()[-6:] == [
+        f"what if {question}",
+        "  before: 20 good, 20 bad; desirable_weight=1, undesirable_weight=1",
+        "  after: 10 good, 20 bad; desirable_weight=2, undesirable_weight=1",
+        "  10 samples: labelled good, then neutral",
+        "  10 verdicts in the middle of their scale gave no sample, and are not asked",
+        "  filters that look at utility have not been applied to new labels",
+    ]
+    told = json.loads(run(source, "--what-if", question, "--json").out)["what_if"]
+    assert (told["before"]["good"], told["after"]["good"], told["changes"]) == (20, 10, [question])
+
+
+def test_what_decides_how_records_are_read_is_no_what_if(run: Run, lines: Lines) -> None:
+    done = run(lines(clean()), "--what-if", "formats=[pairwise]")
+    assert done.status == 2
+    assert "formats decides how records are read" in done.err

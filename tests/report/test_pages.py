@@ -119,6 +119,11 @@ def test_slices_count_good_and_bad_by_every_column_that_is_carried(page: Callabl
     assert sum(sum(labels.values()) for labels in counted["model"].values()) == 60
 
 
+def test_samples_that_carry_the_same_are_all_counted(page: Callable[..., Made]) -> None:
+    text, _ = page(RECORDS, keep=["model"])
+    assert [row[1] for row in cells(text, "model")] == ["30", "15", "15"]
+
+
 def test_a_column_of_many_values_is_told_and_not_shown(page: Callable[..., Made]) -> None:
     records = [{"prompt": f"q{n}", "response": f"a{n}", "label": n % 2, "id": f"row-{n}"} for n in range(130)]
     text, _ = page(records, keep=["id"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ktoformats import ConfigError, KTODataConfig, KTODataLoader
+from ktoformats.convert.labels import LabelReader
 from ktoformats.report.whatif import what_if
 
 if TYPE_CHECKING:
@@ -67,6 +68,26 @@ def test_a_scale_moves_labels_and_tells_what_it_cannot_see(asked: Callable[..., 
         "bad": 80,
         "weights": {"desirable_weight": 2.0, "undesirable_weight": 1.0},
     }
+
+
+def test_only_the_column_that_is_asked_about_is_read_again(
+    lines: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thumbs = [{"prompt": f"Q{n}?", "response": f"A{n}", "label": n % 2} for n in range(10)]
+    values: dict[str, Any] = {"train_file": lines([*RATED, *thumbs]), "balance_labels": False}
+    loader = KTODataLoader(KTODataConfig(**values), enable_cache=False)
+    loader.load_dataset("train")
+    read = LabelReader.read
+    columns = set()
+
+    def noted(self: LabelReader, cell: Any, field: str, scale: Any) -> Any:
+        columns.add(field)
+        return read(self, cell, field, scale)
+
+    monkeypatch.setattr(LabelReader, "read", noted)
+    answer = what_if(loader, KTODataConfig(**values, scales=STRICTER), ())
+    assert columns == {"rating"}
+    assert answer.after == {"good": 45, "bad": 85}
 
 
 def test_cells_that_the_other_scale_cannot_read_are_told(asked: Callable[..., Any]) -> None:
