@@ -51,7 +51,7 @@ def dropped_records(view: View, count: int, seed: int) -> list[Record]:
     found = []
     for number in reasons[:_MOST_REASONS]:
         stage, reason = view.names[number]
-        rows = drawn(view.samples, np.flatnonzero(view.reasons == number), max(1, count // len(reasons)), seed)
+        rows = drawn(view.samples, np.flatnonzero(view.reasons == number), _share(count, len(reasons)), seed)
         found += _records(view.samples, rows, "dropped", f"{stage}: {reason}" if stage != reason else reason)
     return found
 
@@ -61,7 +61,7 @@ def rejected_records(report: Report, count: int) -> list[Record]:
     by_reason: dict[str, list[Any]] = {}
     for one in report.rejects:
         by_reason.setdefault(one.reason, []).append(one)
-    share = max(1, count // len(by_reason)) if by_reason else 0
+    share = _share(count, len(by_reason))
     return [
         Record(
             f"{one.source}:{one.line}",
@@ -76,6 +76,11 @@ def rejected_records(report: Report, count: int) -> list[Record]:
         for reason, rejects in sorted(by_reason.items())
         for one in rejects[:share]
     ]
+
+
+def _share(count: int, of: int) -> int:
+    """How many of each of several kinds: one at least, unless none is wanted."""
+    return max(1, count // of) if count and of else 0
 
 
 def _records(samples: Samples, rows: Array, status: str, reason: str) -> list[Record]:

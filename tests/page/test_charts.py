@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 
+from ktoformats import page
 from ktoformats.page.charts import edges_of, histogram, shares_of
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -40,6 +42,13 @@ def test_text_is_text_and_lines_are_told_by_class() -> None:
     assert {"answer, characters", "good", "bad"} <= set(texts)
     classes = {one.get("class") for one in root.iter() if one.get("class")}
     assert {"fill-ink", "stroke-good", "stroke-bad", "stroke-grid"} <= classes
+
+
+def test_the_style_sheet_knows_every_class_that_is_drawn_with() -> None:
+    style = Path(page.__file__).with_name("page.css").read_text(encoding="utf-8")
+    for values in VALUES.values():
+        for name in re.findall(r'class="([^"]*)"', histogram(values, GOOD, "x")):
+            assert all(f".{one} {{" in style for one in name.split())
 
 
 def test_the_same_values_give_the_same_drawing() -> None:

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import axe_core_python
+import axe_core_python  # type: ignore[import-untyped]
 import pytest
 
 from ktoformats import KTODataConfig, KTODataLoader
