@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from ktoformats.convert.labels import LabelReader, Verdict
 
-_THINK: Final = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
+_THOUGHT, _END_OF_THOUGHT = "<think>", "</think>"
+_WHITE: Final = re.compile(r"\s*")
 
 
 class Policy(NamedTuple):
@@ -268,13 +269,27 @@ def _without_reasoning(text: str, policy: Policy, outcome: Outcome) -> str:
         raise RecordError(
             "reasoning_refused", "the answer holds reasoning and `reasoning: reject` is set", field="response"
         )
-    stripped = _THINK.sub("", text)
-    if "<think>" in stripped:
+    stripped = _without_thoughts(text)
+    if _THOUGHT in stripped:
         raise RecordError(
             "reasoning_refused", "a <think> block is never closed; it cannot be stripped", field="response"
         )
     outcome.notices.append("reasoning_stripped")
     return stripped
+
+
+def _without_thoughts(text: str) -> str:
+    """Without what stands between a `<think>` and the next `</think>`, and without the white space behind it.
+
+    One pass: an expression would look for the end again from every beginning that has none.
+    """
+    parts = []
+    place = 0
+    while (start := text.find(_THOUGHT, place)) >= 0 and (end := text.find(_END_OF_THOUGHT, start)) >= 0:
+        parts.append(text[place:start])
+        behind = _WHITE.match(text, end + len(_END_OF_THOUGHT))
+        place = behind.end() if behind else end
+    return "".join([*parts, text[place:]])
 
 
 def _random_side(good: _Answer, bad: _Answer, seed: int) -> int:

@@ -47,6 +47,10 @@ _FOLDS: Final = str.maketrans(
 )
 
 
+MOST_CHARACTERS: Final = 1000
+"""A longer cell is neither a word nor a number. Folding makes 18 characters of one at most, so time stays bounded."""
+
+
 @lru_cache(maxsize=65536)
 def normalize_label(text: str) -> str:
     """Fold the spellings of one label into one: marks, digits, letter forms, case, white space.
@@ -265,8 +269,10 @@ def read_grade(text: str, lexicon: dict[str, str] = LEXICON, opposites: dict[str
         opposites: The grade a negator turns a grade into.
 
     Returns:
-        The grade, or None when the cell is not a known word.
+        The grade, or None when the cell is not a known word; one of more than 1000 characters is none.
     """
+    if len(text) > MOST_CHARACTERS:
+        return None
     key = label_key(text)
     for candidate in (key, key[2:]) if key.startswith("ال") else (key,):
         for form in _inflections(candidate):
@@ -319,7 +325,6 @@ _UNIT_WORDS: Final = frozenset(map(label_key, ("نجوم", "نجمات", "فقط
 _PERCENT: Final = 100.0
 
 
-@lru_cache(maxsize=65536)
 def read_score(text: str) -> Score | None:
     """Read a whole cell as a number, percentage, fraction, count of stars, number word or coded option.
 
@@ -327,8 +332,14 @@ def read_score(text: str) -> Score | None:
         text: The cell, in any digits: `٤ من ٥`, `10/8` (read as 8 of 10), `★★★★☆`, `80%`, `أربع نجوم`.
 
     Returns:
-        The number with the maximum the cell names, or None when the cell is nothing of the kind.
+        The number with the maximum the cell names, or None when the cell is nothing of the kind, or has more than
+        1000 characters.
     """
+    return None if len(text) > MOST_CHARACTERS else _read_score(text)
+
+
+@lru_cache(maxsize=65536)
+def _read_score(text: str) -> Score | None:
     folded = normalize_label(text)
     return _read_stars(folded) or _read_digits(folded) or _read_number_words(folded) or _read_coded(folded)
 
