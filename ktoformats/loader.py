@@ -6,10 +6,12 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ktoformats.config.models import BasePreferenceConfig, KTODataConfig, KTOSpecificConfig
+from ktoformats.config.models import BasePreferenceConfig, KTODataConfig, KTOSpecificConfig, split_choice
 from ktoformats.convert.assemble import Assembly, assemble
 from ktoformats.errors import ConfigError
+from ktoformats.feedback import BAD, GOOD
 from ktoformats.overrides import Overrides, SpecificationMethods
+from ktoformats.page.notebook import in_short, table
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.named import find_sources
 from ktoformats.read.rows import blocks_of_records
@@ -90,6 +92,42 @@ class PreferenceDataLoader:
         self._assembled: dict[str, Assembly] = {}
         self._trainings: dict[tuple[str, str], tuple[View, Training]] = {}
         self._last = ""
+
+    def __repr__(self) -> str:
+        files = ", ".join(f"{split} {shown}" for split, shown in self._files().items()) or "no files"
+        loaded = ", ".join(f"{split} {report.samples} samples" for split, report in self.reports.items())
+        return f"{type(self).__name__}({files}; loaded: {loaded or 'nothing'})"
+
+    def _repr_html_(self) -> str:
+        """What it reads and what was loaded, for notebooks; nothing is read or imported to show it."""
+        rows = []
+        for split in dict.fromkeys([*self._files(), *self.reports]):
+            kept = self.reports[split].kept if split in self.reports else {GOOD: "", BAD: ""}
+            rows.append((split, self._files().get(split, ""), kept[GOOD], kept[BAD]))
+        plugins = [
+            (field, ", ".join(split_choice(choice)[0] for choice in choices))
+            for field, choices in (
+                ("formats", self.config.formats),
+                ("quality", [self.config.quality]),
+                ("utility", [self.config.utility]),
+                ("filters", self.config.filters),
+                ("observers", self.config.observers),
+            )
+        ]
+        splits = table(type(self).__name__, ("split", "files", "good", "bad"), rows)
+        return splits + table("plugins", ("", ""), plugins)
+
+    def _files(self) -> dict[str, str]:
+        """The files of each split in short, as they are named; sources count."""
+        shown = {}
+        for split in ("train", "validation", "test"):
+            named = getattr(self.config, f"{split}_file")
+            paths = named if isinstance(named, list) else [named] if named else []
+            paths = [*paths, *(source.path for source in self.config.sources if source.split == split)]
+            if paths:
+                more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+                shown[split] = in_short(paths[0]) + more
+        return shown
 
     @property
     def report(self) -> Report:
@@ -390,7 +428,7 @@ class PreferenceDataLoader:
     def _make_dataset(self, view: View) -> KTODataset:
         from ktoformats.train.dataset import KTODataset
 
-        return KTODataset(view)
+        return KTODataset(view, split=self._last, kept=self.report.kept)
 
     def _assembly(self, config: KTODataConfig | None = None) -> Assembly:
         """The pipeline that a configuration (this loader's by default) comes to; the last ones are remembered."""

@@ -25,9 +25,9 @@ import click
 from pydantic import BaseModel, ValidationError
 
 import ktoformats
-from ktoformats import feedback, testing
+from ktoformats import errors, feedback, testing
 from ktoformats.blocks.spec import PathText, Spec
-from ktoformats.cli.main import cli
+from ktoformats.cli.main import EXIT_DATA, EXIT_PLUGIN, EXIT_USAGE, cli
 from ktoformats.config.models import (
     BasePreferenceConfig,
     KTOConfig,
@@ -35,6 +35,7 @@ from ktoformats.config.models import (
     KTOSpecificConfig,
     ModelConfig,
     Section,
+    SourceConfig,
 )
 from ktoformats.convert.presets import load_preset
 from ktoformats.plugin import spec
@@ -234,6 +235,7 @@ def config() -> Iterator[str]:
     """Every field of the configuration."""
     for heading, models in (
         ("`data`: KTODataConfig", (BasePreferenceConfig, KTODataConfig)),
+        ("`data.sources`: SourceConfig", (SourceConfig,)),
         ("`data.kto_specific`: KTOSpecificConfig", (KTOSpecificConfig,)),
         ("`model`: ModelConfig", (ModelConfig,)),
         ("The file: KTOConfig", (KTOConfig,)),
@@ -289,6 +291,51 @@ def reason_table(title: str, rows: list[tuple[str, str]]) -> Iterator[str]:
     """One group of reason codes."""
     if rows:
         yield from (f"## {title}", "", *table(("code", "meaning"), rows))
+
+
+def error_tree() -> Iterator[str]:
+    """The tree of errors, and each class with what it is, carries and ends a command with."""
+    _, _, tree = (errors.__doc__ or "").partition("\n\n")
+    yield from ("```text", tree.strip(), "```", "")
+    yield from table(("error", "also is", "means", "carries", "exit status"), map(error_row, error_classes()))
+
+
+def error_classes(top: type[Exception] = errors.KtoFormatsError) -> Iterator[type[Exception]]:
+    """A class of errors and all below it that stand in `errors.py`, in its order."""
+    yield top
+    for one in top.__subclasses__():
+        yield from error_classes(one) if one.__module__ == errors.__name__ else ()
+
+
+def error_row(cls: type[Exception]) -> tuple[str, ...]:
+    """One class of errors."""
+    plain = [one.__name__ for one in cls.__mro__ if one.__module__ == "builtins" and one not in Exception.__mro__]
+    carried = dict.fromkeys(name for base in reversed(cls.__mro__) for name in attributes(base))
+    return (
+        f"`{cls.__name__}`",
+        ", ".join(f"`{name}`" for name in plain),
+        first_sentence(cls.__doc__),
+        ", ".join(f"`{name}`" for name in carried),
+        exit_status(cls),
+    )
+
+
+def attributes(cls: type) -> Iterator[str]:
+    """What a class of errors sets in its instances, or declares."""
+    if cls.__module__ == errors.__name__:
+        for node in ast.walk(ast.parse(dedent(inspect.getsource(cls)))):
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
+                yield node.targets[0].attr
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                yield node.target.id
+
+
+def exit_status(cls: type[Exception]) -> str:
+    """What a command ends with; a rejected record ends none."""
+    if issubclass(cls, errors.RecordError) and not issubclass(cls, errors.KTOLabelError):
+        return "none: counted"
+    by_class = ((errors.ConfigError, EXIT_USAGE), (errors.PluginError, EXIT_PLUGIN))
+    return str(next((status for base, status in by_class if issubclass(cls, base)), EXIT_DATA))
 
 
 def option_texts(cls: type) -> dict[str, str]:
@@ -522,6 +569,7 @@ PAGES: Final[dict[str, Callable[[], Iterator[str]]]] = {
     "cli.md": commands,
     "config.md": config,
     "reasons.md": reasons,
+    "errors.md": error_tree,
     "plugins.md": plugins,
     MAPPING: mapping,
     "presets.md": presets,

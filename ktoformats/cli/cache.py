@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ktoformats.cli import output
+from ktoformats.cli.bars import steps
+from ktoformats.cli.lazy import Suggesting
+from ktoformats.cli.manner import say_aside
 from ktoformats.cli.output import json_option
+from ktoformats.cli.text import size
 from ktoformats.errors import ConfigError, SourceError
 from ktoformats.store.cache import default_folder
 from ktoformats.store.vault import BUILDING, CHECKED, DAMAGED, DIGESTS, KINDS, Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _DAY_S: Final = 24 * 3600
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -39,15 +43,15 @@ class Size(click.ParamType):  # type: ignore[type-arg]
         text = str(value).strip().upper().removesuffix("B")
         number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "")
         try:
-            size = int(float(number) * _UNITS[unit])
+            count = int(float(number) * _UNITS[unit])
         except (ValueError, OverflowError):
-            size = -1
-        if size < 0:
+            count = -1
+        if count < 0:
             self.fail(f"{value!r} is no size; write bytes, or 500M, or 20GB", param, ctx)
-        return size
+        return count
 
 
-@click.group()
+@click.group(cls=Suggesting)
 def command() -> None:
     """See, check and clear what is kept between runs.
 
@@ -66,7 +70,13 @@ def command() -> None:
 @folder_option
 @json_option
 def list_entries(cache_dir: Path | None, *, as_json: bool) -> None:
-    """List what is kept, the most recently used first."""
+    """List what is kept, the most recently used first.
+
+    \b
+    Examples:
+      ktoformats cache ls
+      ktoformats cache ls --cache-dir /data/cache --json
+    """  # noqa: D301 - \b keeps click from joining the lines
     vault = _vault(cache_dir)
     rows = sorted(_described(vault), key=lambda row: (-row["used"], row["name"]))
     total = sum(row["bytes"] for row in rows)
@@ -82,12 +92,12 @@ def list_entries(cache_dir: Path | None, *, as_json: bool) -> None:
             row["name"][:12] + row["name"][64:],
             _ago(row["used"]),
             "damaged" if row["damaged"] else row["samples"],
-            _size(row["bytes"]),
+            size(row["bytes"]),
         )
         for row in rows
     ]
     output.table(output.safe(vault.root), ("kind", "name", "last used", "samples", "size"), cells, numbers=2)
-    output.say(f"{len(rows)} entries, {_size(total)}")
+    output.say(f"{len(rows)} entries, {size(total)}")
 
 
 @command.command()
@@ -97,17 +107,25 @@ def list_entries(cache_dir: Path | None, *, as_json: bool) -> None:
 def verify(ctx: click.Context, cache_dir: Path | None, *, as_json: bool) -> None:
     """Compare every kept file with its digest.
 
-    What is damaged is moved aside, and built again when it is needed. Exit status 1 if anything was damaged.
-    """
+    What is damaged is moved aside, and built again when it is needed.
+
+    \b
+    Examples:
+      ktoformats cache verify
+      ktoformats --quiet cache verify
+
+    Exit status: 0 all is whole, 1 something was damaged.
+    """  # noqa: D301 - \b keeps click from joining the lines
     vault = _vault(cache_dir, "always")
     with _readable(vault.root):
         paths = [path for kind in KINDS for path in vault.entries(kind)]
+        sizes = [_bytes_of(path) for path in paths]
     damaged = []
-    with _readable(vault.root), _bar(len(paths), shown=not as_json) as step:
-        for path in paths:
+    with _readable(vault.root), steps("checking", sum(sizes), shown=not as_json, in_bytes=True) as step:
+        for path, own in zip(paths, sizes, strict=True):
             if not _is_sound(vault, path):
                 damaged.append(path.name)
-            step()
+            step(own)
     if as_json:
         output.print_json({"checked": len(paths), "damaged": damaged})
     else:
@@ -173,7 +191,7 @@ def prune(cache_dir: Path | None, days: float, most: int | None, *, dry_run: boo
         return
     more = f" and {len(aside)} set aside as damaged" if aside else ""
     done = "would remove" if dry_run else "removed"
-    output.say(f"{done} {len(gone)} of {len(rows)} entries{more}, {_size(freed)}")
+    output.say(f"{done} {len(gone)} of {len(rows)} entries{more}, {size(freed)}")
 
 
 def _outdated(rows: list[dict[str, Any]], days: float, most: int | None) -> list[dict[str, Any]]:
@@ -181,12 +199,12 @@ def _outdated(rows: list[dict[str, Any]], days: float, most: int | None) -> list
     oldest = time.time() - days * _DAY_S
     gone = [row for row in rows if row["damaged"] or row["used"] < oldest]
     kept = [row for row in rows if row not in gone]
-    size = sum(row["bytes"] for row in kept)
+    left = sum(row["bytes"] for row in kept)
     for row in kept:
-        if most is None or size <= most:
+        if most is None or left <= most:
             break
         gone.append(row)
-        size -= row["bytes"]
+        left -= row["bytes"]
     return gone
 
 
@@ -198,13 +216,20 @@ def clear(cache_dir: Path | None, *, yes: bool, as_json: bool) -> None:
     """Remove everything that is kept.
 
     It asks first. What is needed again is built again from its sources.
-    """
+
+    \b
+    Examples:
+      ktoformats cache clear
+      ktoformats cache clear --yes
+
+    Exit status: 0 it is empty, 130 somebody said no and nothing was removed.
+    """  # noqa: D301 - \b keeps click from joining the lines
     vault = _vault(cache_dir)
     rows = list(_described(vault))
     aside = _aside(vault)
     total = sum(row["bytes"] for row in rows) + sum(aside)
     if rows and not yes:
-        _ask(f"Remove {len(rows)} entries, {_size(total)}, from {output.safe(vault.root)}?")
+        _ask(f"Remove {len(rows)} entries, {size(total)}, from {output.safe(vault.root)}?")
     _remove(vault, rows)
     for note in (vault.root / DIGESTS).glob("*.json"):
         if _DIGEST_NOTE.fullmatch(note.name):
@@ -213,7 +238,7 @@ def clear(cache_dir: Path | None, *, yes: bool, as_json: bool) -> None:
         output.print_json({"removed": [row["name"] for row in rows], "set_aside": len(aside), "bytes": total})
         return
     more = f" and {len(aside)} set aside as damaged" if aside else ""
-    output.say(f"removed {len(rows)} entries{more}, {_size(total)}")
+    output.say(f"removed {len(rows)} entries{more}, {size(total)}")
 
 
 def _ask(question: str) -> None:
@@ -223,7 +248,7 @@ def _ask(question: str) -> None:
         click.Abort: They say no, or nobody is there.
     """
     try:
-        agreed = click.confirm(question, err=True)
+        agreed = click.confirm("" if say_aside("info", question, "") else question, err=True)
     except click.Abort:
         raise click.Abort("nothing was removed; --yes does not ask") from None
     if not agreed:
@@ -284,9 +309,20 @@ def _row(vault: Vault, path: Path) -> dict[str, Any]:
         "name": path.name,
         "used": vault.last_used(path),
         "samples": facts.get("rows", facts.get("samples", 0)) if facts else 0,
-        "bytes": sum(file.lstat().st_size for file in (path.iterdir() if is_folder else [path])),
+        "bytes": _bytes_in(path),
         "damaged": facts is None,
     }
+
+
+def _bytes_in(path: Path) -> int:
+    return sum(file.lstat().st_size for file in (path.iterdir() if _is_folder(path) else [path]))
+
+
+def _bytes_of(path: Path) -> int:
+    """How much of an entry there is to compare; nothing where another process has removed it."""
+    with suppress(FileNotFoundError):
+        return _bytes_in(path)
+    return 0
 
 
 def _aside(vault: Vault) -> list[int]:
@@ -311,29 +347,7 @@ def _remove(vault: Vault, rows: list[dict[str, Any]]) -> None:
 def _ago(moment: float) -> str:
     """How long ago, in the largest unit that fits."""
     seconds = max(time.time() - moment, 0)
-    for size, unit in ((_DAY_S, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit} ago"
+    for length, unit in ((_DAY_S, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit} ago"
     return "just now"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:  # noqa: PLR2004 - decimal units
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-@contextmanager
-def _bar(count: int, *, shown: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error, where that is a terminal."""
-    console = output.console(stderr=True)
-    if not shown or not console.is_terminal:
-        yield lambda: None
-        return
-    from rich.progress import Progress
-
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("checking", total=count)
-        yield lambda: bar.advance(task)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ktoformats.cli import output
+from ktoformats.cli.names import installed
 from ktoformats.cli.output import json_option
 from ktoformats.plugin.discovery import PRESET
 from ktoformats.plugin.kinds import KINDS
@@ -23,7 +24,7 @@ _LINE: Final = 10_000
 
 
 @click.command("check")
-@click.argument("name")
+@click.argument("name", shell_complete=installed())
 @click.option("--kind", type=click.Choice([*KINDS, PRESET]), help="Only the plugin of this kind.")
 @click.option("--full", is_flag=True, help="Also the laws that start processes of their own or take seconds.")
 @json_option
@@ -31,12 +32,14 @@ def check_plugin(name: str, kind: str | None, *, full: bool, as_json: bool) -> i
     """Try the laws of plugins on NAME: an installed plugin or preset, or a distribution with all it holds.
 
     Each law is one line: it holds, it is broken (and what its author should change), or it is open, because the
-    plugin gives no examples to try it on. Ends with status 1 if a law is broken.
+    plugin gives no examples to try it on.
 
     \b
     Examples:
       ktoformats plugin check binary
       ktoformats plugin check ktoformats-votes --full
+
+    Exit status: 0 no law is broken, 1 one is, 3 no such plugin can be used.
     """  # noqa: D301 - \b keeps click from joining the lines
     from ktoformats.testing import check, subjects
 

@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from ktoformats.cli import output
+from ktoformats.cli.lazy import Suggesting
 from ktoformats.cli.output import json_option
 from ktoformats.config.models import KTOConfig
 from ktoformats.config.schema import json_schema
@@ -33,9 +34,15 @@ data:
 """
 
 
-@click.group()
+@click.group(cls=Suggesting)
 def command() -> None:
-    """Make, check and describe configuration files."""
+    """Make, check and describe configuration files.
+
+    \b
+    Examples:
+      ktoformats config init kto.yaml
+      ktoformats config check kto.yaml
+    """  # noqa: D301 - \b keeps click from joining the lines
 
 
 @command.command("init")
@@ -43,7 +50,13 @@ def command() -> None:
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option
 def init(path: Path, *, force: bool, as_json: bool) -> None:
-    """Write a commented starting point to PATH (default: kto.yaml)."""
+    """Write a commented starting point to PATH (default: kto.yaml).
+
+    \b
+    Examples:
+      ktoformats config init
+      ktoformats config init train.yaml --force
+    """  # noqa: D301 - \b keeps click from joining the lines
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w" if force else "x", encoding="utf-8") as stream:
@@ -62,7 +75,15 @@ def init(path: Path, *, force: bool, as_json: bool) -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @json_option
 def check(path: Path, *, as_json: bool) -> None:
-    """Validate a configuration file and load the plugins it names; exit status 2 or 3 when something is wrong."""
+    """Validate a configuration file and load the plugins it names.
+
+    \b
+    Examples:
+      ktoformats config check kto.yaml
+      ktoformats config check kto.yaml --json
+
+    Exit status: 0 it is valid, 2 something in it is wrong, 3 a plugin that it names cannot be used.
+    """  # noqa: D301 - \b keeps click from joining the lines
     config = KTOConfig.from_yaml(path)
     assembly = assemble(config.data, Registry())
     if as_json:
@@ -75,7 +96,12 @@ def check(path: Path, *, as_json: bool) -> None:
 @command.command("schema")
 @json_option
 def schema(*, as_json: bool) -> None:
-    """Print the JSON Schema of a configuration file, with the options of every installed plugin."""
+    """Print the JSON Schema of a configuration file, with the options of every installed plugin.
+
+    \b
+    Examples:
+      ktoformats config schema > kto.schema.json
+    """  # noqa: D301 - \b keeps click from joining the lines
     del as_json  # the schema is JSON either way
     made, failures = json_schema(Registry())
     for failure in failures:

@@ -6,13 +6,16 @@ import os
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from ktoformats.cli import output
+from ktoformats.cli.hints import explained, unknown_columns
+from ktoformats.cli.names import installed
 from ktoformats.cli.output import json_option
 from ktoformats.cli.outputs import TRAIN, check_places, exporter_for, left_alone, outputs_of, together
+from ktoformats.cli.places import cache_trouble, check_writable
 from ktoformats.cli.planning import Planning, planning_options, told
 from ktoformats.cli.shared import (
     closing_notes,
@@ -25,6 +28,7 @@ from ktoformats.cli.shared import (
     progress,
     rejects_shown,
     set_option,
+    sources_argument,
 )
 from ktoformats.config.files import parse_yaml
 from ktoformats.config.models import split_choice
@@ -50,10 +54,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ktoformats.cli.on_ray import OnRay
+    from ktoformats.cli.shared import Reporter
     from ktoformats.config.models import KTODataConfig, PluginChoice
     from ktoformats.convert.assemble import Assembly
     from ktoformats.plugin.kinds import Exporter
+    from ktoformats.read.named import Source
     from ktoformats.store.report import Report
+    from ktoformats.store.view import View
 
     Made = dict[str, tuple[Report, dict[str, Any]]]
     """The report and the manifest of every split."""
@@ -73,7 +80,7 @@ class WorkerCount(click.IntRange):
 
 
 @click.command()
-@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@sources_argument
 @click.option(
     "-o",
     "--output",
@@ -88,6 +95,7 @@ class WorkerCount(click.IntRange):
     default="trl",
     show_default=True,
     metavar="EXPORTER",
+    shell_complete=installed("exporter"),
     help="The form to write; with options: '{NAME: {OPTION: VALUE}}'.",
 )
 @config_option
@@ -134,6 +142,11 @@ class WorkerCount(click.IntRange):
 )
 @click.option("--address", help="The Ray to use (default: RAY_ADDRESS, else one is started here).")
 @click.option("--no-cache", is_flag=True, help="Build afresh and keep nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Read, convert and assess all, tell what would be written and where, and write nothing there.",
+)
 @json_option
 def command(
     sources: tuple[str, ...],
@@ -157,6 +170,7 @@ def command(
     address: str | None,
     *,
     no_cache: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Turn preference feedback into KTO training data.
@@ -180,6 +194,10 @@ def command(
       ktoformats convert votes.jsonl -o train.jsonl --batch-size 8 --world-size 2 \\
           --tokenizer my/model --set max_tokens=1024
       ktoformats convert 'logs/*.jsonl' -o train --to parquet --engine ray
+      ktoformats convert votes.jsonl -o train.jsonl --dry-run
+
+    --dry-run neither opens nor fills the cache; what it makes lies in the temporary folder, and is gone when it ends.
+    What --engine ray would do it does on this machine.
     """  # noqa: D301 - \b keeps click from joining the lines
     fractions = read_fractions(split_text) if split_text is not None else {}
     config = data_config(
@@ -218,30 +236,21 @@ def command(
 
     pieces = [Piece(list(sources), config, make(config))] if sources else pieces_of("train", config, make)
     place: AbstractContextManager[OnRay | None] = nullcontext()
-    if engine_name == "ray":
+    if engine_name == "ray" and not dry_run:
         from ktoformats.cli.on_ray import on_ray
 
         place = on_ray(target, address=address, workers=workers if isinstance(workers, int) else None)
-    made = _run(
-        pieces,
-        outputs,
-        exporter,
-        (exporter_name, options),
-        config,
-        registry,
-        rejects,
-        place,
-        planning,
-        tokenizer,
-        rows_per_shard=rows_per_shard,
-        no_cache=no_cache,
-        shown=not as_json,
-    )
+    pieces = [piece._replace(files=find_sources(piece.files)) for piece in pieces]
+    choice = (exporter_name, options)
+    job = Job(pieces, outputs, exporter, choice, config, registry, planning, tokenizer, rows_per_shard, dry_run)
+    made, dry = _run(job, rejects, place, no_cache=no_cache, shown=not as_json)
     if as_json:
         whole = {"splits": {name: manifest for name, (_, manifest) in made.items()}} if fractions else made[TRAIN][1]
-        output.print_json({"output": str(target if fractions else outputs[TRAIN]), **whole})
+        output.print_json({"output": str(target if fractions else outputs[TRAIN]), **_told_dry(dry), **whole})
     else:
-        _tell(made, outputs, exporter_name)
+        _tell(made, outputs, exporter_name, verb="wrote" if dry is None else "would write")
+        if dry is not None:
+            _tell_dry(dry)
 
 
 def _on_ray(
@@ -258,7 +267,22 @@ def _on_ray(
     return {TRAIN: target}
 
 
-def _tell(made: Made, outputs: dict[str, Path], exporter: str) -> None:
+def _told_dry(dry: list[Path] | None) -> dict[str, Any]:
+    """What a dry run adds to the JSON."""
+    if dry is None:
+        return {}
+    there = [str(path) for path in dry if path.exists()]
+    return {"dry_run": True, "would_write": [str(path) for path in dry], "would_replace": there}
+
+
+def _tell_dry(dry: list[Path]) -> None:
+    told = _told_dry(dry)
+    for path in told["would_write"]:
+        output.say(f"would write {output.safe(path)}{' (replacing it)' if path in told['would_replace'] else ''}")
+    output.say("nothing was written: this was a dry run", style="bold")
+
+
+def _tell(made: Made, outputs: dict[str, Path], exporter: str, *, verb: str) -> None:
     """Where everything went."""
     report, _ = made[TRAIN]
     rejects_shown(report)
@@ -266,7 +290,7 @@ def _tell(made: Made, outputs: dict[str, Path], exporter: str) -> None:
     for name, (own, manifest) in made.items():
         style = f", {manifest['told']['style']}" if "style" in manifest["told"] else ""
         order, rows = manifest["order"], manifest.get("rows", own.samples)
-        output.say(f"wrote {rows} samples to {output.safe(outputs[name])} ({exporter}{style}, {order} order)")
+        output.say(f"{verb} {rows} samples to {output.safe(outputs[name])} ({exporter}{style}, {order} order)")
     for name, (_, manifest) in made.items():
         for reason, counts in manifest["told"].get("left_out", {}).items():
             output.warn(
@@ -295,80 +319,166 @@ def _choice(text: str) -> PluginChoice:
     return choice
 
 
+class Job(NamedTuple):
+    """What is converted, and into what."""
+
+    pieces: list[Piece]
+    outputs: dict[str, Path]
+    """The file or folder of every split."""
+    exporter: Exporter
+    choice: tuple[str, dict[str, Any]]
+    """The exporter's name and options."""
+    config: KTODataConfig
+    registry: Registry
+    planning: Planning
+    tokenizer: Any
+    rows_per_shard: int | None
+    dry_run: bool
+
+
 def _run(
-    pieces: list[Piece],
-    outputs: dict[str, Path],
-    exporter: Exporter,
-    choice: tuple[str, dict[str, Any]],
-    config: KTODataConfig,
-    registry: Registry,
-    rejects: Path | None,
-    place: AbstractContextManager[OnRay | None],
-    planning: Planning,
-    tokenizer: Any,
-    *,
-    rows_per_shard: int | None,
-    no_cache: bool,
-    shown: bool,
-) -> Made:
-    """Write each split to its file; nothing is published before all of them can be."""
-    pieces = [piece._replace(files=find_sources(piece.files)) for piece in pieces]
-    paths = [one.path for piece in pieces for one in (*piece.files, *joined_files(piece.assembly))]
-    first = outputs[TRAIN]
-    rejects_path = None
-    if config.on_error == "quarantine":
-        configured = Path(str(config.rejects_file).replace("{split}", TRAIN)) if config.rejects_file else None
-        rejects_path = rejects or configured or side_file(first, REJECTS_SUFFIX)
+    job: Job, rejects: Path | None, place: AbstractContextManager[OnRay | None], *, no_cache: bool, shown: bool
+) -> tuple[Made, list[Path] | None]:
+    """Write each split to its file; nothing is published before all of them can be.
+
+    Returns:
+        What was made, and what a dry run would have written.
+    """
+    outputs, first = job.outputs, job.outputs[TRAIN]
+    paths = [one.path for piece in job.pieces for one in (*piece.files, *joined_files(piece.assembly))]
+    rejects_path = _rejects_path(rejects, job.config, first)
     check_places(outputs, rejects_path, paths)
+    check_writable(*outputs.values(), *filter(None, [rejects_path]))
+    if job.dry_run and not no_cache:
+        _check_cache(default_folder())
     with ExitStack() as stack:
-        staged = stack.enter_context(_staged(rejects_path))
+        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="ktoformats-"))) if job.dry_run else None
+        staged = stack.enter_context(_staged(rejects_path)) if scratch is None else _within(scratch, rejects_path)
         ray = stack.enter_context(place)
         cache: Cache | None = Cache(default_folder())
-        if no_cache or ray:  # several splits are several looks at what is built once
+        if no_cache or ray or job.dry_run:  # several splits are several looks at what is built once
             kept = stack.enter_context(TemporaryDirectory(prefix="ktoformats-")) if len(outputs) > 1 else None
             cache = Cache(Path(kept)) if kept else None
         bar = stack.enter_context(progress(sum(path.stat().st_size for path in paths), shown=shown))
-        views = {}
-        for split in outputs:
-            try:
-                views[split] = prepare(
-                    split,
-                    pieces,
-                    config,
-                    registry,
-                    cache=cache,
-                    rejects_path=staged if split == TRAIN else None,
-                    progress=bar,
-                    stages=Stages(filter=ray.engine.filter) if ray else None,
-                    engine=ray.engine.convert if ray else None,
-                    for_training=exporter.training_order and split == TRAIN,
-                )
-            except (KTODataError, KTOLabelError) as error:
-                if error.report is not None and first.parent.is_dir():
-                    with suppress(OSError):  # what went wrong first is what people need to hear
-                        write_manifest(side_file(first, FAILED_SUFFIX), manifest_of(error.report, error=str(error)))
-                raise
-        made = {}
-        places = stack.enter_context(together(outputs))
-        for split, (view, report) in views.items():
-            if ray:
-                made[split] = report, ray.export(view, report, *choice, places[split])
-                continue
-            planned = planning.line_up(
-                view,
-                exporter,
-                choice[0],
-                config,
-                tokenizer,
-                Kept(cache) if cache else None,
-                epochs=split == TRAIN,
-                progress=bar.counting("tokenizing", len(view.samples)) if bar and tokenizer is not None else None,
-            )
-            options: dict[str, Any] = {"planned": planned, "rows_per_shard": rows_per_shard}
-            made[split] = report, export(view, report, exporter, choice[0], places[split], **options)
+        views = _views(job, cache, staged, ray, bar)
+        places = stack.enter_context(together(outputs)) if scratch is None else _all_within(scratch, outputs)
+        made = _exported(job, views, places, cache, ray, bar)
+        if scratch is not None:
+            return made, _published(places, outputs, staged, rejects_path)
     if rejects_path is None:
         side_file(first, REJECTS_SUFFIX).unlink(missing_ok=True)  # an earlier run's, of another output
+    return made, None
+
+
+def _views(
+    job: Job, cache: Cache | None, staged: Path | None, ray: OnRay | None, bar: Reporter | None
+) -> dict[str, tuple[View, Report]]:
+    """What was chosen for each split."""
+    views = {}
+    for split in job.outputs:
+        try:
+            views[split] = prepare(
+                split,
+                job.pieces,
+                job.config,
+                job.registry,
+                cache=cache,
+                rejects_path=staged if split == TRAIN else None,
+                progress=bar,
+                stages=Stages(filter=ray.engine.filter) if ray else None,
+                engine=ray.engine.convert if ray else None,
+                for_training=job.exporter.training_order and split == TRAIN,
+            )
+        except (KTODataError, KTOLabelError) as error:
+            _explain(error, job)
+            raise
+    report = views[TRAIN][1]
+    for config, files in _read_how(job.pieces):
+        report.warnings += [text for text in unknown_columns(config, files) if text not in report.warnings]
+    return views
+
+
+def _explain(error: KTODataError | KTOLabelError, job: Job) -> None:
+    """Say more of what went wrong, and leave the accounting up to there beside the output."""
+    first = job.outputs[TRAIN]
+    if isinstance(error, KTODataError):
+        explained(error, _read_how(job.pieces))
+    if error.report is not None and first.parent.is_dir() and not job.dry_run:
+        with suppress(OSError):  # what went wrong first is what people need to hear
+            write_manifest(side_file(first, FAILED_SUFFIX), manifest_of(error.report, error=str(error)))
+
+
+def _exported(
+    job: Job,
+    views: dict[str, tuple[View, Report]],
+    places: dict[str, Path],
+    cache: Cache | None,
+    ray: OnRay | None,
+    bar: Reporter | None,
+) -> Made:
+    """Write what was chosen."""
+    made: Made = {}
+    name = job.choice[0]
+    for split, (view, report) in views.items():
+        if ray:
+            made[split] = report, ray.export(view, report, *job.choice, places[split])
+            continue
+        planned = job.planning.line_up(
+            view,
+            job.exporter,
+            name,
+            job.config,
+            job.tokenizer,
+            Kept(cache) if cache else None,
+            epochs=split == TRAIN,
+            progress=bar.counting("tokenizing", len(view.samples)) if bar and job.tokenizer is not None else None,
+        )
+        options: dict[str, Any] = {"planned": planned, "rows_per_shard": job.rows_per_shard}
+        with bar.busy(f"writing {len(view.chosen):,} samples") if bar else nullcontext():
+            made[split] = report, export(view, report, job.exporter, name, places[split], **options)
     return made
+
+
+def _rejects_path(rejects: Path | None, config: KTODataConfig, first: Path) -> Path | None:
+    """Where rejected records go; None where they go nowhere."""
+    if config.on_error != "quarantine":
+        return None
+    configured = Path(str(config.rejects_file).replace("{split}", TRAIN)) if config.rejects_file else None
+    return rejects or configured or side_file(first, REJECTS_SUFFIX)
+
+
+def _check_cache(folder: Path) -> None:
+    """Refuse what a run would refuse that keeps something.
+
+    Raises:
+        SourceError: The cache cannot be written.
+    """
+    if why := cache_trouble(folder):
+        raise SourceError("cache_not_writable", str(folder), f"{why}; or say --no-cache")
+
+
+def _read_how(pieces: list[Piece]) -> list[tuple[KTODataConfig, list[Source]]]:
+    return [(piece.config, find_sources(piece.files)) for piece in pieces]
+
+
+def _within(scratch: Path, path: Path | None) -> Path | None:
+    """Where a dry run writes the rejects: under their name, so that messages and the budget are the same."""
+    return scratch / "rejects" / path.name if path is not None else None
+
+
+def _all_within(scratch: Path, outputs: dict[str, Path]) -> dict[str, Path]:
+    """Where a dry run writes the outputs."""
+    return {split: scratch / "outputs" / path.name for split, path in outputs.items()}
+
+
+def _published(
+    places: dict[str, Path], outputs: dict[str, Path], staged: Path | None, rejects: Path | None
+) -> list[Path]:
+    """What a run would have published that wrote here: the outputs, what stands beside them, the rejects."""
+    here, there = places[TRAIN].parent, outputs[TRAIN].parent
+    sides = sorted({path.name for path in here.iterdir()} - {path.name for path in outputs.values()})
+    found = [*outputs.values(), *(there / name for name in sides)]
+    return [*found, *([rejects] if rejects is not None and staged is not None and staged.exists() else [])]
 
 
 @contextmanager
@@ -383,7 +493,9 @@ def _staged(rejects: Path | None) -> Iterator[Path | None]:
     staged = rejects.with_name(f".{rejects.name}.{os.getpid()}.staged")
     try:
         yield staged
-    except KtoFormatsError:
+    except KtoFormatsError as error:
+        if isinstance(error, SourceError) and error.path == str(staged):  # a private name tells nobody anything
+            error.path, error.args = str(rejects), (str(error).replace(str(staged), str(rejects)),)
         _publish(staged, rejects)
         raise
     except BaseException:

@@ -26,7 +26,12 @@ def command(*, as_json: bool) -> None:
 
     The sample holds what real files hold: labels in words, numbers and stars, an answer nobody judged, a
     grade in the middle of its scale, and one label that nothing can read.
-    """
+
+    \b
+    Examples:
+      ktoformats demo
+      ktoformats demo --json
+    """  # noqa: D301 - \b keeps click from joining the lines
     config = KTODataConfig(balance_labels=False, min_samples_per_label=0)
     registry = Registry()
     with as_file(files("ktoformats.cli") / "demo.jsonl") as path:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import click
 
 from ktoformats.cli import output, proposal
+from ktoformats.cli.bars import steps
+from ktoformats.cli.hints import unknown_columns
+from ktoformats.cli.names import files
 from ktoformats.cli.output import json_option
 from ktoformats.cli.samples import sample_table
 from ktoformats.cli.shared import (
@@ -35,7 +38,7 @@ from ktoformats.store.prepare import joined_files
 from ktoformats.train.rows import to_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ktoformats.config.models import KTODataConfig
     from ktoformats.convert.assemble import Assembly
@@ -55,8 +58,21 @@ class _Found(NamedTuple):
     record: dict[str, Any]
 
 
+class _Watched(list["Source"]):
+    """Sources, of which somebody counts how many were looked at."""
+
+    def __init__(self, sources: list[Source], step: Callable[[int], None]) -> None:
+        super().__init__(sources)
+        self._step = step
+
+    def __iter__(self) -> Iterator[Source]:
+        for source in super().__iter__():
+            yield source
+            self._step(1)
+
+
 @click.command()
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=files)
 @config_option
 @format_option
 @mapping_option
@@ -99,7 +115,7 @@ def command(
     Nothing is written, but for the mapping with -o.
 
     \b
-    Example:
+    Examples:
       ktoformats inspect feedback.jsonl --samples 5
       ktoformats inspect votes.jsonl --good 'Seven minutes.' --bad 'Ask a cook.' -o votes.yaml
     """  # noqa: D301 - \b keeps click from joining the lines
@@ -109,9 +125,11 @@ def command(
     if good or bad:
         _propose(found, good, bad, registry, target, as_json=as_json)
         return
-    shapes, unreadable = _shapes(found)
-    described = [_describe(found, config, registry) for found in shapes]
-    values = _verdict_values(found, config, registry)
+    with steps("looking at files", 2 * len(found), shown=not as_json) as step:
+        watched = _Watched(found, step)
+        shapes, unreadable = _shapes(watched)
+        described = [_describe(one, config, registry) for one in shapes]
+        values = _verdict_values(watched, config, registry)
     samples, first_rejects = _first_samples(found, config, registry, count)
     draft = _draft(found, described, registry) if "formats" not in config.model_fields_set else None
     result = {
@@ -123,6 +141,7 @@ def command(
         "samples": samples,
         "rejects": first_rejects,
         "draft": draft,
+        "warnings": unknown_columns(config, found),
     }
     if as_json:
         output.print_json(result)
@@ -143,7 +162,8 @@ def _propose(
     *,
     as_json: bool,
 ) -> None:
-    found = proposal.from_answers(sources, good, bad, registry)
+    with steps("searching", None, shown=not as_json):
+        found = proposal.from_answers(sources, good, bad, registry)
     if as_json:
         output.print_json(found)
     else:
@@ -380,6 +400,8 @@ def _show(result: dict[str, Any]) -> None:
     output.say(f"{names}: {result['records_looked_at']} records looked at", style="bold")
     for reason, count in result["unreadable"].items():
         output.warn(f"{count} records cannot be read: {reason}")
+    for warning in result["warnings"]:
+        output.warn(warning)
     for number, shape in enumerate(result["shapes"][:_VALUES], start=1):
         _show_shape(number, shape)
     if result["draft"]:

@@ -8,6 +8,7 @@ from contextlib import redirect_stdout
 import click
 
 from ktoformats.cli import output
+from ktoformats.cli.names import installed
 from ktoformats.cli.output import json_option
 from ktoformats.errors import PluginError
 from ktoformats.plugin.discovery import strays
@@ -66,7 +67,7 @@ def _without_module(status: Status) -> list[str]:
 
 
 @click.command("presets")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=installed("preset"))
 @json_option
 def presets(name: str | None, *, as_json: bool) -> None:
     """List the installed presets; or print the preset NAME as the YAML that --mapping takes.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,22 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ktoformats.cli.manner import manner, say_aside
+from ktoformats.cli.text import safe as safe
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 PIPED_WIDTH: Final = 10_000
-_UNSAFE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_BIDI: Final = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]")
-_KEPT: Final = frozenset("\u200c\u200d")  # joiners belong to Persian and to emoji
-
-
-def safe(text: object, limit: int = 400) -> str:
-    """Text from data, fit for a terminal: control, bidi and format characters are written out as escapes."""
-    shown = "".join(
-        f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in _UNSAFE_CATEGORIES and c not in _KEPT else c
-        for c in str(text)[: limit + 1]
-    )
-    return shown if len(str(text)) <= limit else shown[:limit] + "…"
+_BIDI: Final = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]")
 
 
 class _Console(Console):
@@ -46,17 +37,36 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(text: object = "", style: str = "") -> None:
-    """Print one line of our own words (escape data with `safe` first)."""
-    console().print(Text(str(text), style=style))
+    """Print one line of our own words (escape data with `safe` first); quiet, none."""
+    if not manner().quiet:
+        console().print(Text(str(text), style=style))
 
 
 def warn(text: object) -> None:
-    """Print one warning to standard error."""
-    console(stderr=True).print(Text(f"warning: {safe(text, 2000)}", style="yellow"))
+    """Print one warning to standard error; quiet, none."""
+    if not manner().quiet:
+        _aside("warning", f"warning: {safe(text, 2000)}", "yellow")
+
+
+def error(text: object) -> None:
+    """Print the error that ends a command to standard error."""
+    _aside("error", f"error: {safe(text, 4000)}", "red")
+
+
+def _aside(level: str, text: str, style: str) -> None:
+    if not say_aside(level, text, f"{level}: "):
+        console(stderr=True).print(Text(text, style=style))
+
+
+def draws_bars() -> bool:
+    """Whether progress is shown: only to somebody who looks, even where FORCE_COLOR colours a pipe."""
+    return sys.stderr is not None and sys.stderr.isatty() and not manner().quiet
 
 
 def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: int = 0) -> None:
-    """Print a table; the last `numbers` columns are aligned to the right."""
+    """Print a table; the last `numbers` columns are aligned to the right. Quiet, none."""
+    if manner().quiet:
+        return
     made = Table(
         title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )

@@ -93,6 +93,8 @@ def _suffixes(registry: Registry) -> list[tuple[str, str]]:
 
 def check_places(outputs: dict[str, Path], rejects: Path | None, sources: list[Path]) -> None:
     """Refuse to write over a source (or remove it, as an earlier run's side file is), or to write one file twice."""
+    if rejects is not None and rejects.is_dir():
+        raise ConfigError(f"{rejects} is a folder; rejects go into a file, such as {rejects / 'rejects.txt'}")
     written = [*outputs.values(), *filter(None, [rejects])]
     written += [side_file(path, suffix) for path in outputs.values() for suffix in _SIDES]
     for number, path in enumerate(written):

@@ -18,4 +18,11 @@ _COMMANDS: Final = {
 
 @click.group(cls=Lazy, entries=_COMMANDS)
 def command() -> None:
-    """See what is installed, check it, and begin a plugin of your own."""
+    """See what is installed, check it, and begin a plugin of your own.
+
+    \b
+    Examples:
+      ktoformats plugin list
+      ktoformats plugin presets arena
+      ktoformats plugin new votes --kind format
+    """  # noqa: D301 - \b keeps click from joining the lines

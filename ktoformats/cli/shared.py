@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ktoformats.cli import output
+from ktoformats.cli.names import files, installed
 from ktoformats.config.files import parse_yaml, read_yaml
 from ktoformats.config.models import KTOConfig, KTODataConfig
 from ktoformats.convert.presets import OPTION, load_preset
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
     from ktoformats.store.report import Report
 
 _MAPPING = "mapping"
+_DATA = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".gz", ".zst", ".xz", ".bz2")
+sources_argument = click.argument("sources", nargs=-1, metavar="[SOURCE]...", shell_complete=files)
 format_option = click.option(
     "--format",
     "formats",
     multiple=True,
     metavar="NAME",
+    shell_complete=installed("format", more=("default",)),
     help="Read with this format; may be repeated. Replaces the configured set (`default`: the first-party ones).",
 )
 mapping_option = click.option(
@@ -38,6 +42,7 @@ mapping_option = click.option(
 preset_option = click.option(
     "--preset",
     metavar="NAME",
+    shell_complete=installed("preset"),
     help="Read with this preset (see `ktoformats plugin presets`). Replaces the configured set.",
 )
 set_option = click.option(
@@ -75,12 +80,14 @@ def data_config(
     if config_file is None:
         plain: dict[str, Any] = {"balance_labels": False}
     else:
-        plain = KTOConfig.from_yaml(config_file).data.model_dump(exclude_unset=True)
+        with _no_data(config_file, "--config", "a configuration"):
+            plain = KTOConfig.from_yaml(config_file).data.model_dump(exclude_unset=True)
     plain |= {key: value for key, value in values.items() if value is not None}
     if formats:
         plain["formats"] = list(formats)
     if mapping_file is not None:
-        mapping = read_yaml(mapping_file)
+        with _no_data(mapping_file, "--mapping", "a mapping"):
+            mapping = read_yaml(mapping_file)
         options = mapping.get(_MAPPING, mapping)
         plain["formats"] = [{_MAPPING: options}]
         _check(mapping_file, options)
@@ -89,9 +96,20 @@ def data_config(
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
-            raise ConfigError(f"--set {setting}: expected KEY=VALUE")
+            raise ConfigError(f"--set {setting}: expected KEY=VALUE, such as --set random_seed=7")
         _assign(plain, key.strip(), parse_yaml(text, f"--set {key}"))
     return KTODataConfig(**plain)
+
+
+@contextmanager
+def _no_data(path: Path, option: str, what: str) -> Iterator[None]:
+    """Say so where an option was given a file of records."""
+    try:
+        yield
+    except ConfigError as error:
+        if path.suffix not in _DATA or not path.is_file():
+            raise
+        raise ConfigError(f"{error}; {option} names {what} in YAML, and files of records are SOURCE") from error
 
 
 def _check(path: Path, options: Any) -> None:
@@ -116,9 +134,8 @@ def _assign(plain: dict[str, Any], key: str, value: Any) -> None:
 
 @contextmanager
 def progress(total_bytes: int, *, shown: bool) -> Iterator[Reporter | None]:
-    """A progress bar on standard error while files are read; none when piped or with --json."""
-    bar_console = output.console(stderr=True)
-    if not shown or not bar_console.is_terminal:
+    """A progress bar on standard error while files are read; none when piped, quiet, or with --json."""
+    if not shown or not output.draws_bars():
         yield None
         return
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -130,7 +147,7 @@ def progress(total_bytes: int, *, shown: bool) -> Iterator[Reporter | None]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=bar_console, transient=True) as bar:
+    with Bar(*columns, console=output.console(stderr=True), transient=True) as bar:
         yield Reporter(bar, bar.add_task("reading", total=total_bytes, rate=""))
 
 
@@ -145,7 +162,22 @@ class Reporter:
     def counting(self, what: str, total: int) -> Callable[[int], None]:
         """A bar below for other work: called with how much more of it is done."""
         task = self._bar.add_task(what, total=total, rate="")
-        return lambda done: self._bar.advance(task, done)
+
+        def step(done: int) -> None:
+            self._bar.advance(task, done)
+            one = next(one for one in self._bar.tasks if one.id == task)
+            self._bar.update(task, rate=f"{one.completed:,.0f}, {one.completed / (one.elapsed or 1e-9):,.0f}/s")
+
+        return step
+
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """A bar below that only moves, for work which does not tell how far it is."""
+        task = self._bar.add_task(what, total=None, rate="")
+        try:
+            yield
+        finally:
+            self._bar.remove_task(task)
 
     def __call__(self, source: str, records: int, bytes_read: int) -> None:
         """Another block was read."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ktoformats.cli import output
+from ktoformats.cli.names import files
 from ktoformats.cli.output import json_option
 from ktoformats.cli.shared import (
     config_option,
@@ -17,6 +18,7 @@ from ktoformats.cli.shared import (
     preset_option,
     progress,
     set_option,
+    sources_argument,
 )
 from ktoformats.convert.assemble import assemble
 from ktoformats.errors import ConfigError, EmptyDatasetError
@@ -43,8 +45,8 @@ _WIDEST: Final = 2000
 
 
 @click.command()
-@click.argument("what", metavar="FILE:LINE|ID")
-@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@click.argument("what", metavar="FILE:LINE|ID", shell_complete=files)
+@sources_argument
 @config_option
 @format_option
 @mapping_option
@@ -108,8 +110,8 @@ def command(
         view, rejects = _prepared(
             split, pieces, config, registry, cache=None if no_cache else Cache(default_folder()), progress=bar
         )
-    files = [(one, piece.assembly) for piece in pieces for one in piece.files]
-    stories = why(what, view, files, rejects)
+    named_files = [(one, piece.assembly) for piece in pieces for one in piece.files]
+    stories = why(what, view, named_files, rejects)
     if as_json:
         output.print_json({"records": [story.to_json() for story in stories]})
         return

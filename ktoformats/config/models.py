@@ -188,6 +188,10 @@ class BasePreferenceConfig(Section):
     filters: list[PluginChoice] = Field(
         default=["length", "quality", "utility"], description="What drops samples, in this order."
     )
+    observers: list[str] = Field(
+        default_factory=list,
+        description="What hears of rejected records and finished builds; it changes no sample, see hooks.md.",
+    )
 
     # Bounds, in characters
     min_prompt_length: int = Field(
@@ -264,6 +268,13 @@ class BasePreferenceConfig(Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{twice[0]!r} is named twice")
         return choices
+
+    @field_validator("observers")
+    @classmethod
+    def _one_observer_each(cls, names: list[str]) -> list[str]:
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{twice[0]!r} is named twice")
+        return names
 
     @field_validator("scales", mode="before")
     @classmethod

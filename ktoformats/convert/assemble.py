@@ -11,7 +11,7 @@ from ktoformats.convert.pipeline import Pipeline
 from ktoformats.convert.policy import Policy
 from ktoformats.convert.presets import detected_presets, with_preset
 from ktoformats.errors import ConfigError
-from ktoformats.plugin.discovery import PRESET
+from ktoformats.plugin.discovery import OBSERVER, PRESET
 from ktoformats.plugin.kinds import Filter, Format, Labels, Plugin, Quality, Utility
 from ktoformats.plugin.scale import Scale
 
@@ -70,6 +70,8 @@ def assemble(config: KTODataConfig, registry: Registry) -> Assembly:
         NamedFilter(split_choice(choice)[0], cast("Filter", maker.make("filter", choice, ours=ours)))
         for choice in config.filters
     )
+    for name in config.observers:
+        maker.used.setdefault(OBSERVER, {})[name] = registry.observe(name).owner
     conflicts = frozenset(how for one in formats if (how := one.format.conflict()) is not None)
     return Assembly(pipeline, filters, maker.used, _gather_of(formats), conflicts)
 

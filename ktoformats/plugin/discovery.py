@@ -21,7 +21,10 @@ ALLOW_VARIABLE: Final = "KTOFORMATS_PLUGINS"
 FIRST_PARTY: Final = "ktoformats"
 PRESET: Final = "preset"
 """What presets are found as; they are data, and no kind of plugin."""
-_PRESET_GROUP: Final = "ktoformats.presets"
+OBSERVER: Final = "observer"
+"""What modules are found as that only listen to events; they have no class, and no options."""
+_APART: Final = {PRESET: "ktoformats.presets", OBSERVER: "ktoformats.observers"}
+"""The groups of what is no kind of plugin."""
 
 
 class Found(NamedTuple):
@@ -51,7 +54,7 @@ def discover() -> tuple[Found, ...]:
     allowed = os.environ.get(ALLOW_VARIABLE)
     names = None if allowed is None else {part.strip() for part in allowed.split(",")} - {""}
     names = names and names | {_normal(name) for name in names}
-    groups = {**GROUPS, PRESET: _PRESET_GROUP}
+    groups = {**GROUPS, **_APART}
     installed, owners = entry_points(), _Owners()
     found = [
         _found(kind, point, owners.of(point), names)
@@ -63,7 +66,7 @@ def discover() -> tuple[Found, ...]:
 
 def strays() -> list[str]:
     """What is registered under a group of ours that does not exist: a typo in somebody's metadata."""
-    known = {*GROUPS.values(), _PRESET_GROUP}
+    known = {*GROUPS.values(), *_APART.values()}
     groups = ", ".join(sorted(known))
     found = set()
     for dist in distributions():

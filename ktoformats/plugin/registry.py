@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pluggy
 
@@ -15,15 +16,18 @@ from ktoformats.errors import (
     PluginLoadError,
     PluginNotFoundError,
 )
+from ktoformats.page.notebook import table
 from ktoformats.plugin import spec
-from ktoformats.plugin.discovery import ALLOW_VARIABLE, GROUPS, PRESET, Found, discover, strays
+from ktoformats.plugin.discovery import ALLOW_VARIABLE, GROUPS, OBSERVER, PRESET, Found, discover, strays
 from ktoformats.plugin.faults import place, sentence, suggest
 from ktoformats.plugin.trace import trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from ktoformats.plugin.kinds import Plugin
+
+_EVENTS: Final = ("ktoformats_record_rejected", "ktoformats_dataset_built")
 
 
 class Loaded(NamedTuple):
@@ -56,24 +60,59 @@ class Registry:
     def __init__(self, found: Iterable[Found] | None = None) -> None:
         self._found = tuple(discover() if found is None else found)
         self._loaded: dict[Found, Loaded] = {}
+        self._observers: dict[Found, object] = {}
         self._failed: dict[Found, PluginError] = {}
         self._manager = pluggy.PluginManager(spec.PROJECT)
         self._manager.add_hookspecs(spec)
         trace(self._manager)
 
-    def tell(self, event: str, **facts: Any) -> None:
-        """Call an event hook on every loaded plugin module that listens.
+    def __repr__(self) -> str:
+        kinds = Counter(one.kind for one in self._found)
+        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing installed"
+        return f"Registry({listed}; {len(self._loaded) + len(self._observers)} loaded)"
+
+    def _repr_html_(self) -> str:
+        """Every installed plugin, for notebooks; nothing is imported to show it."""
+        headings = ("kind", "name", "distribution", "version", "state", "why")
+        rows = [(one.kind, one.name, one.distribution, one.version, one.state, one.why) for one in self.statuses()]
+        return table(f"{len(rows)} plugins, and {len(self.presets())} presets", headings, rows)
+
+    def tell(self, event: str, *, observers: Collection[str] = (), **facts: Any) -> None:
+        """Call an event hook on every loaded plugin module that listens, and on the observers that are named.
+
+        Args:
+            event: The hook.
+            observers: Those that hear of it; others may be loaded, because another configuration named them.
+            facts: Its arguments.
 
         Raises:
-            PluginError: A listener failed; the message names its module.
+            PluginError: A listener failed; the message names the hook, its module, plugin and distribution.
         """
+        plugins = {one.module for one in self._loaded}
+        deaf = [
+            module
+            for one, module in self._observers.items()
+            if one.name not in observers and one.module not in plugins
+        ]
         try:
-            getattr(self._manager.hook, event)(**facts)
-        except Exception as error:
-            frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-            module = next((name for name in reversed(frames) if self._manager.has_plugin(name)), "a plugin")
-            message = f"{event} in {module} failed ({type(error).__name__}: {error})"
-            raise PluginError(message, plugin=module) from error
+            self._manager.subset_hook_caller(event, deaf)(**facts)
+        except (Exception, SystemExit) as error:  # whoever only listens does not end the process in silence, either
+            raise self._failure(event, error) from error
+
+    def _failure(self, event: str, error: BaseException) -> PluginError:
+        """The error of a listener: it is the one whose function the traceback comes through."""
+        ran = {frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)}
+        heard = getattr(self._manager.hook, event).get_hookimpls()
+        module = next(
+            (one.plugin_name for one in heard if getattr(one.function, "__code__", None) in ran), "a plugin"
+        )
+        owned = [one for one in (*self._observers, *self._loaded) if one.module == module]
+        known = f"; it is {owned[0].kind} {owned[0].name!r} of {owned[0].owner}" if owned else ""
+        return PluginError(
+            f"{event} in {module} failed ({type(error).__name__}: {error}){known}",
+            kind=owned[0].kind if owned else "",
+            plugin=owned[0].name if owned else module,
+        )
 
     def names(self, kind: str) -> list[str]:
         """The installed names of a kind, sorted."""
@@ -124,6 +163,24 @@ class Registry:
                 raise
         return self._loaded[one]
 
+    def observe(self, name: str) -> Found:
+        """Import an observer, so that it hears the events for which it is named.
+
+        Raises:
+            PluginContractError: Its module implements no event.
+            PluginError: As `load`.
+        """
+        one = self.find(OBSERVER, name)
+        if one in self._failed:
+            raise self._failed[one]
+        if one not in self._observers:
+            try:
+                self._observers[one] = self._listener(one)
+            except PluginError as error:
+                self._failed[one] = error
+                raise
+        return one
+
     def make(
         self,
         kind: str,
@@ -172,9 +229,12 @@ class Registry:
 
     def load_all(self) -> None:
         """Import every plugin; failures are recorded, see `statuses`."""
-        for one in (one for one in self._found if one.kind in GROUPS):
+        for one in (one for one in self._found if one.kind != PRESET):
             try:
-                self.load(one.kind, one.name)
+                if one.kind == OBSERVER:
+                    self.observe(one.name)
+                else:
+                    self.load(one.kind, one.name)
             except PluginError:
                 continue  # recorded, or visible as blocked or in conflict
 
@@ -186,7 +246,7 @@ class Registry:
             state, why = "conflict", "also registered by " + ", ".join(rival.owner for rival in rivals)
         elif one in self._failed:
             state, why = "failed", str(self._failed[one])
-        elif one in self._loaded:
+        elif one in self._loaded or one in self._observers:
             state = "loaded"
         return Status(one.kind, one.name, one.distribution, one.version, one.module, state, why)
 
@@ -196,7 +256,7 @@ class Registry:
         return [one for one in named if one.allowed] or named[:1]
 
     def _resolve(self, kind: str, name: str) -> Found:
-        if kind not in (*GROUPS, PRESET):
+        if kind not in (*GROUPS, PRESET, OBSERVER):
             raise PluginNotFoundError(f"no kind {kind!r}; kinds are {', '.join(GROUPS)}", kind=kind, plugin=name)
         candidates = self._named(kind, name)
         if not candidates:
@@ -216,20 +276,10 @@ class Registry:
         return candidates[0]
 
     def _import(self, one: Found) -> Loaded:
-        label = f"{one.kind} plugin {one.name!r} of {one.owner}"
+        label = _label(one)
+        module = _imported(one, label)
         try:
-            module = _module_of(one, label)
-        except PluginError:
-            raise
-        except (Exception, SystemExit) as error:  # a script with a bare `sys.exit()` is no reason to leave
-            message = f"{label} cannot be imported ({type(error).__name__}: {error})"
-            if isinstance(error, ModuleNotFoundError) and error.name and not _within(one.module, error.name):
-                message += f"; install what it needs (pip install {error.name}) or uninstall {one.distribution}"
-            raise PluginLoadError(message, kind=one.kind, plugin=one.name) from error
-        try:
-            if not self._manager.is_registered(module):
-                self._manager.register(module)
-                self._manager.check_pending()
+            self._register(module)
             caller = self._manager.subset_hook_caller(
                 "ktoformats_plugins",
                 [plugin for plugin in self._manager.get_plugins() if plugin is not module],
@@ -243,6 +293,26 @@ class Registry:
             message = f"{label} cannot be registered ({type(error).__name__}: {error})"
             raise PluginLoadError(message, kind=one.kind, plugin=one.name) from error
         return Loaded(one, self._only_class(one, classes, label))
+
+    def _listener(self, one: Found) -> object:
+        label = _label(one)
+        module = _imported(one, label)
+        try:
+            self._register(module)
+        except Exception as error:
+            self._forget(module)
+            message = f"{label} cannot be registered ({type(error).__name__}: {error})"
+            raise PluginLoadError(message, kind=one.kind, plugin=one.name) from error
+        heard = {caller.name for caller in self._manager.get_hookcallers(module) or ()}
+        if heard.isdisjoint(_EVENTS):
+            message = f"{label}: its module hears of no event; mark {' or '.join(_EVENTS)} with @hookimpl"
+            raise PluginContractError(message, kind=one.kind, plugin=one.name)
+        return module
+
+    def _register(self, module: object) -> None:
+        if not self._manager.is_registered(module):
+            self._manager.register(module)
+            self._manager.check_pending()
 
     def _forget(self, module: object) -> None:
         if self._manager.is_registered(module):
@@ -281,8 +351,29 @@ def _module_of(one: Found, label: str) -> object:
     return one.entry_point.load()
 
 
+def _imported(one: Found, label: str) -> object:
+    """The module of a plugin.
+
+    Raises:
+        PluginLoadError: It cannot be imported.
+    """
+    try:
+        return _module_of(one, label)
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as error:  # a script with a bare `sys.exit()` is no reason to leave
+        message = f"{label} cannot be imported ({type(error).__name__}: {error})"
+        if isinstance(error, ModuleNotFoundError) and error.name and not _within(one.module, error.name):
+            message += f"; install what it needs (pip install {error.name}) or uninstall {one.distribution}"
+        raise PluginLoadError(message, kind=one.kind, plugin=one.name) from error
+
+
+def _label(one: Found) -> str:
+    return f"{_called(one.kind)} {one.name!r} of {one.owner}"
+
+
 def _called(kind: str) -> str:
-    return kind if kind == PRESET else f"{kind} plugin"
+    return kind if kind in (PRESET, OBSERVER) else f"{kind} plugin"
 
 
 def _blocked(one: Found) -> PluginLoadError:

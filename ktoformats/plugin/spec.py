@@ -29,7 +29,10 @@ def ktoformats_plugins() -> list[type[Plugin]]:  # type: ignore[empty-body]
 
 @hookspec
 def ktoformats_record_rejected(source: str, line: int, reason: str, field: str, message: str) -> None:
-    """Hear of one rejected record, while it is rejected: a build that is opened from the cache rejects nothing anew.
+    """Hear of one rejected record, once, while it is rejected.
+
+    Calls come in the process that builds, in source order, for any number of workers. What is opened from the cache
+    rejects nothing anew; a build that was ended and goes on tells of what it still has to convert.
 
     Args:
         source: The file, as the user named it.
@@ -42,7 +45,10 @@ def ktoformats_record_rejected(source: str, line: int, reason: str, field: str, 
 
 @hookspec
 def ktoformats_dataset_built(split: str, report: Mapping[str, Any]) -> None:
-    """Hear of one finished build.
+    """Hear of one finished build, before anything of it is published.
+
+    Of one that was opened from the cache, too: `report["cached"]` says so, and counts what was rejected when it was
+    built.
 
     Args:
         split: `train`, `validation` or `test`; the command `convert` builds `train`.

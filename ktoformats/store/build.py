@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 import orjson
 
 from ktoformats.convert.ledger import FileAccount
-from ktoformats.errors import KTODataError, KtoFormatsError, KTOLabelError, RejectBudgetError, SourceError
+from ktoformats.errors import (
+    KTODataError,
+    KtoFormatsError,
+    KTOLabelError,
+    PluginError,
+    RejectBudgetError,
+    SourceError,
+)
 from ktoformats.store.gather import gathered
 from ktoformats.store.workers import Workers
 
@@ -50,7 +57,7 @@ class Clerk:
     Args:
         report: Hears of all, also when the build stops.
         config: Budget, and what happens on errors.
-        registry: Whose plugins hear `ktoformats_record_rejected`.
+        registry: Whose plugins, and whose observers that the config names, hear `ktoformats_record_rejected`.
         quarantine: Where rejected records are written.
         progress: Called after every block.
     """
@@ -94,6 +101,7 @@ class Clerk:
             if self._registry is not None:
                 self._registry.tell(
                     "ktoformats_record_rejected",
+                    observers=self._config.observers,
                     source=reject.source,
                     line=reject.line,
                     reason=reject.reason,
@@ -280,8 +288,9 @@ class Quarantine:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # a build that stopped over its data still shows what it rejected: that is what mends the file
+        stopped_by_data = kind is not None and issubclass(kind, KtoFormatsError) and not issubclass(kind, PluginError)
         try:
-            if kind is None or issubclass(kind, KtoFormatsError):
+            if kind is None or stopped_by_data:
                 self._stream.close()
                 self._part.replace(self._path)
         finally:

@@ -38,7 +38,7 @@ Stage = Callable[["View"], "View"]
 SPLIT: Final = "split"
 _HOW_TO_BUILD: Final = frozenset(
     {
-        *("train_file", "validation_file", "test_file", "rejects_file", "sources"),
+        *("train_file", "validation_file", "test_file", "rejects_file", "sources", "observers"),
         *("preprocessing_num_workers", "worker_timeout"),
         *("streaming", "buffer_size", "lazy_loading", "max_samples_in_memory"),
         *TOKEN_LIMITS,

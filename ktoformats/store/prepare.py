@@ -60,7 +60,7 @@ def prepare(
         split: Its name, for messages; only `train` is balanced.
         pieces: Its files, and how they are read; the filters are those of the first.
         config: The data section.
-        registry: Whose plugins hear the events.
+        registry: Whose plugins, and whose observers that the config names, hear the events.
         cache: None builds afresh.
         rejects_path: Where quarantined records go.
         progress: Called as the build goes on.
@@ -74,6 +74,7 @@ def prepare(
 
     Raises:
         KTODataError: Nothing usable came out; what was written is only the rejects file.
+        PluginError: A plugin failed, or whoever listens; nothing was written.
     """
     report = Report(split, Ledger(), plugins=_plugins(pieces), seed=config.random_seed)
     choice = Choice(split, config, pieces, stages or Stages(), for_training=for_training)
@@ -91,6 +92,9 @@ def prepare(
                     for piece, own, made in zip(pieces, files, results, strict=True)
                 ]
                 view = choice.made(Samples(parts, [tags_of(piece.source) for piece in pieces]), report)
+            # while the rejects are held back: a listener that fails leaves what an earlier run published as it was
+            told = report.to_json()
+            registry.tell("ktoformats_dataset_built", observers=config.observers, split=split, report=told)
     except (KTODataError, KTOLabelError) as error:
         error.report = report
         raise
@@ -100,7 +104,6 @@ def prepare(
         raise SourceError("not_writable", place, message) from error
     for text in (*report.notes, *report.warnings):
         logger.warning("%s", text)
-    registry.tell("ktoformats_dataset_built", split=split, report=report.to_json())
     return view, report
 
 

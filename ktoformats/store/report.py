@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ktoformats.feedback import BAD, GOOD
+from ktoformats.page.notebook import in_short, sentences, table
 
 if TYPE_CHECKING:
     from ktoformats.convert.ledger import FileAccount, Ledger, Reject
     from ktoformats.store.view import DropCounts
 
 MAX_WEIGHT_RATIO = 4 / 3
+_REJECTS_SHOWN = 5
 
 
 @dataclass
@@ -146,6 +148,37 @@ class Report:
         from ktoformats.store.account import page_of
 
         return to_html(page_of(self))
+
+    def __repr__(self) -> str:
+        total, kept = self.total, self.kept
+        read = f"{total.lines} lines, {total.used} used, {total.without_verdict.total()} without verdict"
+        return (
+            f"Report({in_short(self.split)}: {read}, {total.rejected.total()} rejected; "
+            f"kept {kept[GOOD]} good, {kept[BAD]} bad)"
+        )
+
+    def _repr_html_(self) -> str:
+        """The accounting as a small table, for notebooks."""
+        total = self.total
+        rows: list[tuple[object, ...]] = [
+            ("read", "lines", total.lines),
+            ("read", "blank", total.blank),
+            ("used", "records", total.used),
+            *(("used", f"by {name}", count) for name, count in total.formats.most_common()),
+            *(("without verdict", reason, count) for reason, count in total.without_verdict.most_common()),
+            *(("rejected", reason, count) for reason, count in total.rejected.most_common()),
+            ("samples", "made", total.samples),
+        ]
+        for stage, reasons in self.dropped_by().items():
+            rows += [
+                (f"dropped by {stage}", reason, labels[GOOD] + labels[BAD]) for reason, labels in reasons.items()
+            ]
+        rows += [("kept", label, self.kept[label]) for label in (GOOD, BAD)]
+        rows += [("loss", name, weight) for name, weight in (self.weights() or {}).items()]
+        first = [(one.place(), one.reason, one.message) for one in self.rejects[:_REJECTS_SHOWN]]
+        shown = table("the first rejects", ("where", "reason", "what was seen"), first) if first else ""
+        counted = table(f"split {self.split}", ("", "", "number"), rows)
+        return counted + shown + sentences([*self.notes, *self.warnings])
 
     def __str__(self) -> str:
         """Where everything went, in a few lines."""

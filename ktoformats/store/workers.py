@@ -247,7 +247,8 @@ def greeting(config: KTODataConfig) -> bytes:
     """A configuration as a worker is told it: every value that somebody set, or changed without setting it."""
     fields = type(config).model_fields
     changed = {name for name, value in config if value != fields[name].get_default(call_default_factory=True)}
-    return orjson.dumps(config.model_dump(mode="json", include=set(config.model_fields_set | changed)), default=str)
+    told = (config.model_fields_set | changed) - {"observers"}  # they hear of it here, and there is nothing to hear
+    return orjson.dumps(config.model_dump(mode="json", include=told), default=str)
 
 
 def read_greeting(payload: bytes) -> KTODataConfig:

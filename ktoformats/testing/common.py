@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ktoformats.convert.ledger import Ledger
 from ktoformats.errors import ConfigError, PluginContractError, PluginError
-from ktoformats.plugin.discovery import PRESET
+from ktoformats.plugin.discovery import OBSERVER, PRESET
 from ktoformats.plugin.kinds import KINDS, Plugin
 from ktoformats.plugin.registry import Registry
 from ktoformats.store.report import Report
@@ -30,16 +30,22 @@ _ODD: Final[tuple[Any, ...]] = ({"unexpected": [None]}, [[["unexpected"]]], "\x0
 """What no sensible option takes; those that take one all the same are left in peace."""
 
 
-@law(*EVERY)
+@law(*EVERY, OBSERVER)
 def registered(subject: Subject) -> str:
-    """It is found and imports, its hook returns exactly one class of its kind; a preset makes a format."""
+    """It is found and imports; its hook returns exactly one class of its kind, a preset makes a format.
+
+    An observer implements an event.
+    """
     found = subject.found
     if subject.kind == PRESET:
         if _OPEN in str(subject.preset.options):
             raise LawOpenError(f"the preset is a draft: put what is meant in place of {_OPEN} in its file")
         subject.assembled()
         return f"{found.owner}, file {subject.preset.path.name}"
-    _ = subject.cls
+    if subject.kind == OBSERVER:
+        subject.registry.observe(subject.name)
+    else:
+        _ = subject.cls
     return f"{found.owner}, module {found.module}"
 
 
@@ -190,16 +196,20 @@ def process(subject: Subject) -> None:
     _same(foreign_portrait(subject, seed), portrait(subject), f"in a process of its own (PYTHONHASHSEED={seed})")
 
 
-@law(*CODE, quick=False)
+@law(*CODE, OBSERVER, quick=False)
 def events(subject: Subject) -> None:
     """If its module listens to events, it bears them: a reject without a field, a report of no files."""
     registry = Registry()  # where no other module listens
-    registry.load(subject.kind, subject.name)
+    observers = [subject.name] if subject.kind == OBSERVER else []
+    if not observers:
+        registry.load(subject.kind, subject.name)
+    for name in observers:
+        registry.observe(name)
+    reject = {"source": "a.jsonl", "line": 1, "reason": "invalid_json", "field": "", "message": "m"}
+    report = Report("train", Ledger()).to_json()
     try:
-        registry.tell(
-            "ktoformats_record_rejected", source="a.jsonl", line=1, reason="invalid_json", field="", message="m"
-        )
-        registry.tell("ktoformats_dataset_built", split="train", report=Report("train", Ledger()).to_json())
+        registry.tell("ktoformats_record_rejected", observers=observers, **reject)
+        registry.tell("ktoformats_dataset_built", observers=observers, split="train", report=report)
     except PluginError as error:
         raise LawBrokenError(
             f"{error}; whoever only listens must not end a run: bear any reason, an empty field, a report of no files"

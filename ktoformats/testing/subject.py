@@ -60,7 +60,7 @@ class Subject:
     """An installed plugin and what to try it on.
 
     Args:
-        kind: `format`, `labels`, `quality`, `utility`, `filter`, `exporter` or `preset`.
+        kind: `format`, `labels`, `quality`, `utility`, `filter`, `exporter`, `preset` or `observer`.
         name: Its name, as its entry point has it.
         examples: What to try it on; None takes the examples of its class (or of the preset's file).
         registry: The installed plugins; None asks the running interpreter.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ktoformats.plugin.discovery import PRESET
+from ktoformats.plugin.discovery import OBSERVER, PRESET
 from ktoformats.plugin.registry import Registry
 from ktoformats.testing.check import laws_for
 from ktoformats.testing.law import HOLDS, tried
@@ -110,3 +110,9 @@ class PresetLaws(PluginLaws):
     """The laws of a preset."""
 
     kind: ClassVar[str] = PRESET
+
+
+class ObserverLaws(PluginLaws):
+    """The laws of an observer."""
+
+    kind: ClassVar[str] = OBSERVER

@@ -14,7 +14,8 @@ import pyarrow as pa
 from torch.utils.data import Dataset
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from ktoformats.feedback import SAMPLE_KEYS
+from ktoformats.feedback import BAD, GOOD, SAMPLE_KEYS
+from ktoformats.page.notebook import in_short, table
 from ktoformats.store.split import assign
 from ktoformats.store.view import keys_of, renamed
 from ktoformats.train.decode import Decoder, Turns
@@ -22,7 +23,7 @@ from ktoformats.train.ordered import training_rows
 from ktoformats.train.rows import needs_messages, to_trl_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ktoformats.store.samples import Samples
     from ktoformats.store.view import Occurrences, View
@@ -71,12 +72,23 @@ class KTODataset(Dataset[dict[str, Any]]):
     Args:
         view: The chosen samples.
         rows: int64, which of the view's table, in which order; None takes the chosen ones.
+        split: What it is called.
+        kept: Its samples per label, where somebody has counted them.
     """
 
-    def __init__(self, view: View, rows: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        view: View,
+        rows: np.ndarray | None = None,
+        *,
+        split: str = "",
+        kept: Mapping[str, int] | None = None,
+    ) -> None:
         self._samples = view.samples.combined()
         self._occurrence = view.occurrence
         self._rows = view.chosen if rows is None else rows
+        self._split = split
+        self._kept = dict(kept or {})
         self._opened: _Rows | None = None
         self._narrow: dict[tuple[str, ...], _Rows] = {}
 
@@ -176,7 +188,7 @@ class KTODataset(Dataset[dict[str, Any]]):
     def _of(self, rows: np.ndarray) -> KTODataset:
         made = KTODataset.__new__(type(self))
         own = {"_samples": self._samples, "_occurrence": self._occurrence, "_rows": rows}
-        vars(made).update(own | {"_opened": self._access, "_narrow": {}})
+        vars(made).update(own | {"_split": self._split, "_kept": {}, "_opened": self._access, "_narrow": {}})
         return made
 
     @property
@@ -275,7 +287,15 @@ class KTODataset(Dataset[dict[str, Any]]):
         return renamed(table, self._occurrence.of(rows))
 
     def __repr__(self) -> str:
-        return f"KTODataset({len(self)} samples)"
+        labels = f": {self._kept[GOOD]} good, {self._kept[BAD]} bad" if self._kept else ""
+        split = f"; split {in_short(self._split)}" if self._split else ""
+        return f"KTODataset({len(self)} samples{labels}{split})"
+
+    def _repr_html_(self) -> str:
+        """How many samples there are, for notebooks; none is read to show it."""
+        rows: list[tuple[object, ...]] = [("samples", len(self)), *self._kept.items()]
+        rows.append(("keys of a sample", ", ".join(SAMPLE_KEYS)))
+        return table(f"KTODataset, split {self._split}" if self._split else "KTODataset", ("", ""), rows)
 
 
 def told(rows: np.ndarray) -> np.ndarray | Path:

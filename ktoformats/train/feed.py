@@ -88,6 +88,7 @@ class Feed:
 
     def __init__(self, config: KTODataConfig, split: str) -> None:
         registry = Registry()
+        config = config.model_copy(update={"observers": []})  # a stream is no build, so there is nothing to hear
         pieces = pieces_of(split, config, lambda own: assemble(own, registry))
         _refuse_what_waits(pieces, config, split)
         sources = [find_sources(piece.files) for piece in pieces]

@@ -590,7 +590,7 @@ def test_the_name_of_a_folder_is_shown_escaped(run: Run, tmp_path: Path) -> None
     [
         ([], ["ls", "verify", "prune", "clear", "Compare every kept file with its digest", "copies of your texts"]),
         (["ls"], ["most recently used first", "--cache-dir", "--json"]),
-        (["verify"], ["Exit status 1 if anything was damaged", "built again"]),
+        (["verify"], ["Exit status: 0 all is whole, 1 something was damaged", "built again"]),
         (["prune"], ["--older-than", "30", "500M, 20GB", "--dry-run", "stay readable"]),
         (["clear"], ["asks first", "--yes"]),
     ],

@@ -424,7 +424,7 @@ def test_a_place_that_cannot_be_written_is_an_error(run: Run, lines: Callable[..
     (tmp_path / "file").write_text("old")
     status, _, err = run(lines(talks()), "-o", "file/parts", "--split", THREE)
     assert status == 1
-    assert "cannot be written (Not a directory)" in err
+    assert "file/parts/train.jsonl: cannot be written (file is a file, not a folder); name another place" in err
 
 
 @pytest.mark.parametrize("moment", ["building", "writing"])

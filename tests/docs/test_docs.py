@@ -35,6 +35,7 @@ from ktoformats.blocks.path import MISSING
 from ktoformats.blocks.spec import Spec
 from ktoformats.cli.main import cli
 from ktoformats.config.files import read_yaml
+from ktoformats.config.models import ModelConfig, SourceConfig
 from ktoformats.convert.assemble import assemble
 from ktoformats.convert.presets import About, with_preset
 from ktoformats.overrides import METHODS
@@ -46,6 +47,8 @@ from ktoformats_plugins.formats.mapping import Mapping
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
+
+    from pydantic import BaseModel
 
 TOP = Path(__file__).parents[2]
 DOCS = TOP / "docs"
@@ -382,6 +385,27 @@ def test_every_command_and_option_is_documented(path: str, command: click.Comman
 @pytest.mark.parametrize("name", [*KTODataConfig.model_fields, *KTOSpecificConfig.model_fields, *Scale.model_fields])
 def test_every_configuration_field_is_documented(name: str) -> None:
     assert f"| `{name}` |" in TEXTS["docs/reference/config.md"]
+
+
+@pytest.mark.parametrize(
+    ("heading", "model"),
+    [
+        ("`data.sources`: SourceConfig", SourceConfig),
+        ("`model`: ModelConfig", ModelConfig),
+        ("The file: KTOConfig", KTOConfig),
+    ],
+)
+def test_every_field_of_a_section_is_documented(heading: str, model: type[BaseModel]) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| \S.* \|$", section("docs/reference/config.md", heading), re.MULTILINE)
+    assert rows == list(model.model_fields)
+
+
+def test_every_environment_variable_is_documented() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in Path(ktoformats.__file__).parent.rglob("*.py"))
+    names = set(re.findall(r"[\"'](KTOFORMATS_[A-Z_]+)[\"']", sources))
+    assert {"KTOFORMATS_PLUGINS", "KTOFORMATS_TRACEBACK"} <= names
+    for name in names:
+        assert f"`{name}" in TEXTS["docs/reference/cli.md"], name
 
 
 LAYOUT = Mapping.model_json_schema()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "ktoformats-dialect"
+TRACKING = EXAMPLE.with_name("ktoformats-tracking")
 README = (EXAMPLE / "README.md").read_text(encoding="utf-8")
 TUTORIAL = (EXAMPLE.parents[1] / "tutorial" / "your-first-plugin.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -49,9 +50,9 @@ def blocks(text: str) -> Iterator[Block]:
         yield Block(language, tuple(words), found["body"])
 
 
-def files() -> set[str]:
+def files(example: Path = EXAMPLE) -> set[str]:
     """What the distribution consists of; what tools leave behind is no part of it."""
-    names = {path.relative_to(EXAMPLE).as_posix() for path in EXAMPLE.rglob("*") if path.is_file()}
+    names = {path.relative_to(example).as_posix() for path in example.rglob("*") if path.is_file()}
     return {name for name in names if not re.search(r"(^|/)(\.|__pycache__/|build/|dist/)", name)}
 
 
@@ -138,15 +139,17 @@ def test_the_tutorial_holds_from_an_empty_folder_to_the_uninstall(house: House) 
     assert not list(house.bin.parent.glob("lib/*/site-packages/*side_votes*"))
 
 
-def test_the_readme_holds_from_the_build_to_the_uninstall(house: House) -> None:
+@pytest.mark.parametrize("example", [EXAMPLE, TRACKING], ids=lambda example: example.name)
+def test_the_readme_holds_from_the_build_to_the_uninstall(example: Path, house: House) -> None:
     """One test, for every step needs the ones before it."""
     ignored = shutil.ignore_patterns("__pycache__", ".*", "build", "dist")
-    shutil.copytree(EXAMPLE, house.folder, ignore=ignored, dirs_exist_ok=True)
-    house.follow(README)
+    shutil.copytree(example, house.folder, ignore=ignored, dirs_exist_ok=True)
+    house.follow((example / "README.md").read_text(encoding="utf-8"))
     [wheel] = (house.folder / "dist").iterdir()
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert packed == {name for name in files() if name.startswith("ktoformats_dialect/")}
-    assert not list(house.bin.parent.glob("lib/*/site-packages/*dialect*"))
+    module = example.name.replace("-", "_")
+    assert packed == {name for name in files(example) if name.startswith(f"{module}/")}
+    assert not list(house.bin.parent.glob(f"lib/*/site-packages/*{module.removeprefix('ktoformats_')}*"))
 
 
 @pytest.mark.parametrize(
@@ -169,9 +172,21 @@ def test_the_readme_runs_every_step_of_an_author(line: str) -> None:
     assert [block for block in RUN if line in block.body.splitlines()]
 
 
-def test_the_readme_says_what_each_file_is_for() -> None:
-    told = re.findall(r"^\| `(\S+)` \| \S.+ \|$", README.partition("## What each file is for")[2], re.MULTILINE)
-    assert sorted([*told, "README.md"]) == sorted(files())
+@pytest.mark.parametrize("example", [EXAMPLE, TRACKING], ids=lambda example: example.name)
+def test_the_readme_says_what_each_file_is_for(example: Path) -> None:
+    text = (example / "README.md").read_text(encoding="utf-8").partition("## What each file is for")[2]
+    told = re.findall(r"^\| `(\S+)` \| \S.+ \|$", text, re.MULTILINE)
+    assert sorted([*told, "README.md"]) == sorted(files(example))
+
+
+def test_every_observer_of_the_example_has_a_row_in_its_readme() -> None:
+    project = tomllib.loads((TRACKING / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (TRACKING / "README.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `([\w-]+)` \| .* \| `pip install '(.*)'` \|$", text, re.MULTILINE)
+    names = {name: f"ktoformats-tracking[{name.removeprefix('tracking-')}]" for name, _ in told}
+    assert dict(told) == names
+    assert project["entry-points"]["ktoformats.observers"].keys() == names.keys()
+    assert {f"ktoformats-tracking[{extra}]" for extra in project["optional-dependencies"]} >= set(names.values())
 
 
 def test_each_kind_has_one_entry_point_and_a_row_in_the_readme() -> None:

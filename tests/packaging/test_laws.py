@@ -56,6 +56,7 @@ ALLOWED_STRINGS: Final = {
     ("convert/encode.py", "conversation"): "a column of the schema",
     ("store/numbers.py", "conversation"): "a column of the schema",
     ("train/decode.py", "conversation"): "a column of the schema",
+    ("report/browse.py", "conversation"): "a column of the schema",
     ("train/rows.py", "conversation"): "a column of the schema",
     ("plugin/row.py", "conversation"): "the default name of a column",
     ("testing/corpus.py", "conversation"): "the default name of a column",

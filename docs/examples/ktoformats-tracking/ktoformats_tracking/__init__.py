@@ -1,0 +1,1 @@
+"""The accounting of every build, sent to where experiments are tracked."""
