@@ -15,6 +15,7 @@ from ktoformats.cli.hints import explained, unknown_columns
 from ktoformats.cli.names import installed
 from ktoformats.cli.output import json_option
 from ktoformats.cli.outputs import TRAIN, check_places, exporter_for, left_alone, outputs_of, together
+from ktoformats.cli.pages import check_page, page_of, write_page
 from ktoformats.cli.places import cache_trouble, check_writable
 from ktoformats.cli.planning import Planning, planning_options, told
 from ktoformats.cli.shared import (
@@ -33,7 +34,7 @@ from ktoformats.cli.shared import (
 from ktoformats.config.files import parse_yaml
 from ktoformats.config.models import split_choice
 from ktoformats.convert.assemble import assemble
-from ktoformats.errors import ConfigError, KTODataError, KtoFormatsError, KTOLabelError, SourceError
+from ktoformats.errors import ConfigError, KTODataError, KtoFormatsError, KTOLabelError, PluginError, SourceError
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.named import find_sources
 from ktoformats.store.cache import Cache, Kept, default_folder
@@ -147,6 +148,13 @@ class WorkerCount(click.IntRange):
     is_flag=True,
     help="Read, convert and assess all, tell what would be written and where, and write nothing there.",
 )
+@click.option(
+    "--report",
+    "page",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write an HTML file, too, about what is converted: see `ktoformats report -o`.",
+)
 @json_option
 def command(
     sources: tuple[str, ...],
@@ -171,6 +179,7 @@ def command(
     *,
     no_cache: bool,
     dry_run: bool,
+    page: Path | None,
     as_json: bool,
 ) -> None:
     """Turn preference feedback into KTO training data.
@@ -195,6 +204,7 @@ def command(
           --tokenizer my/model --set max_tokens=1024
       ktoformats convert 'logs/*.jsonl' -o train --to parquet --engine ray
       ktoformats convert votes.jsonl -o train.jsonl --dry-run
+      ktoformats convert votes.jsonl -o train.jsonl --batch-size 8 --report report.html
 
     --dry-run neither opens nor fills the cache; what it makes lies in the temporary folder, and is gone when it ends.
     What --engine ray would do it does on this machine.
@@ -241,16 +251,32 @@ def command(
 
         place = on_ray(target, address=address, workers=workers if isinstance(workers, int) else None)
     pieces = [piece._replace(files=find_sources(piece.files)) for piece in pieces]
+    _check_page(page, engine_name, pieces, outputs)
     choice = (exporter_name, options)
-    job = Job(pieces, outputs, exporter, choice, config, registry, planning, tokenizer, rows_per_shard, dry_run)
+    job = Job(pieces, outputs, exporter, choice, config, registry, planning, tokenizer, rows_per_shard, dry_run, page)
     made, dry = _run(job, rejects, place, no_cache=no_cache, shown=not as_json)
     if as_json:
         whole = {"splits": {name: manifest for name, (_, manifest) in made.items()}} if fractions else made[TRAIN][1]
         output.print_json({"output": str(target if fractions else outputs[TRAIN]), **_told_dry(dry), **whole})
     else:
-        _tell(made, outputs, exporter_name, verb="wrote" if dry is None else "would write")
-        if dry is not None:
-            _tell_dry(dry)
+        _tell_all(job, made, dry)
+
+
+def _check_page(page: Path | None, engine: str, pieces: list[Piece], outputs: dict[str, Path]) -> None:
+    """Refuse a place where the page of `--report` cannot stand."""
+    if page is None:
+        return
+    if engine == "ray":
+        raise ConfigError("--report looks at samples on this machine, and --engine ray leaves them on others")
+    check_page(page, "--report", [*(one.path for piece in pieces for one in piece.files), *outputs.values()])
+
+
+def _tell_all(job: Job, made: Made, dry: list[Path] | None) -> None:
+    _tell(made, job.outputs, job.choice[0], verb="wrote" if dry is None else "would write")
+    if dry is not None:
+        _tell_dry(dry)
+    elif job.page is not None:
+        output.say(f"wrote {output.safe(job.page)}")
 
 
 def _on_ray(
@@ -334,6 +360,7 @@ class Job(NamedTuple):
     tokenizer: Any
     rows_per_shard: int | None
     dry_run: bool
+    page: Path | None
 
 
 def _run(
@@ -363,8 +390,12 @@ def _run(
         views = _views(job, cache, staged, ray, bar)
         places = stack.enter_context(together(outputs)) if scratch is None else _all_within(scratch, outputs)
         made = _exported(job, views, places, cache, ray, bar)
+        html = page_of(views, job.config, *job.planning[:2]) if job.page is not None else ""
         if scratch is not None:
-            return made, _published(places, outputs, staged, rejects_path)
+            more = [job.page] if job.page is not None else []
+            return made, [*_published(places, outputs, staged, rejects_path), *more]
+        if job.page is not None:
+            write_page(job.page, html)
     if rejects_path is None:
         side_file(first, REJECTS_SUFFIX).unlink(missing_ok=True)  # an earlier run's, of another output
     return made, None
@@ -496,7 +527,10 @@ def _staged(rejects: Path | None) -> Iterator[Path | None]:
     except KtoFormatsError as error:
         if isinstance(error, SourceError) and error.path == str(staged):  # a private name tells nobody anything
             error.path, error.args = str(rejects), (str(error).replace(str(staged), str(rejects)),)
-        _publish(staged, rejects)
+        if isinstance(error, PluginError):  # a plugin that failed lets nothing be published
+            staged.unlink(missing_ok=True)
+        else:
+            _publish(staged, rejects)
         raise
     except BaseException:
         staged.unlink(missing_ok=True)

@@ -445,7 +445,9 @@ def _show_shape(number: int, shape: dict[str, Any]) -> None:
 def _show_verdicts(verdict: dict[str, Any]) -> None:
     shown = ", ".join(f"{output.safe(value, 40)} ({count})" for value, count in verdict["values"].items())
     output.say(f"\nverdicts in {output.safe(verdict['column'])}: {shown}")
-    output.say(f"  label plugins would make of them (choose with --set scales.{verdict['column']}=NAME):")
+    output.say(
+        f"  label plugins would make of them (choose with --set scales.{output.safe(verdict['column'])}=NAME):"
+    )
     ranked = sorted(verdict["read_by"].items(), key=lambda pair: (pair[1]["unread"], pair[0]))
     for name, made in ranked[:_VALUES]:
         counts = ", ".join(f"{count} {what}" for what, count in made.items() if count)

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from ktoformats.cli.outputs import TRAIN
 from ktoformats.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from ktoformats.config.models import KTODataConfig
+    from ktoformats.store.report import Report
+    from ktoformats.store.view import View
 
-def check_page(path: Path, option: str, sources: Iterable[Path] = ()) -> None:
-    """Refuse a place where no page can be written, before anything is read.
+DEFAULT_BATCH: Final = 8
+"""Samples of a batch, where nobody says how many."""
+
+
+def check_page(path: Path, option: str, taken: Iterable[Path] = ()) -> None:
+    """Refuse a place where no page can be written, before anything is read; `taken` are sources and outputs.
 
     Raises:
         ConfigError: It is a folder, or in none, or a source.
@@ -26,9 +34,25 @@ def check_page(path: Path, option: str, sources: Iterable[Path] = ()) -> None:
         raise ConfigError(f"{option} {path}: it is a folder; name the file to write, such as {path / 'report.html'}")
     if not path.parent.is_dir():
         raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
-    if path.exists() and any(one.exists() and one.samefile(path) for one in sources):
-        raise ConfigError(f"{option} {path}: it is a source; the page must go somewhere else")
+    if any(one == path or (path.exists() and one.exists() and one.samefile(path)) for one in taken):
+        raise ConfigError(f"{option} {path}: it is a source or an output; the page must go somewhere else")
     check_installed()
+
+
+def page_of(
+    views: Mapping[str, tuple[View, Report]], config: KTODataConfig, batch_size: int | None, world_size: int | None
+) -> str:
+    """The page of what a conversion made: its train split, and what the others share with it."""
+    from ktoformats.report.audit import audit
+    from ktoformats.train.dataset import KTODataset
+    from ktoformats.train.fit import limits_of
+    from ktoformats.train.planned import Training
+
+    datasets = {split: KTODataset(view) for split, (view, _) in views.items()}
+    view, report = views[TRAIN]
+    training = Training(datasets.pop(TRAIN), None, limits_of(config))
+    sizes = {"batch_size": batch_size or DEFAULT_BATCH, "world_size": world_size or 1}
+    return audit(training, report, config, **sizes, others=datasets, view=view).to_html()
 
 
 def write_page(path: Path, html: str) -> None:

@@ -10,7 +10,7 @@ import click
 
 from ktoformats.cli import output
 from ktoformats.cli.output import json_option
-from ktoformats.cli.pages import check_page, write_page
+from ktoformats.cli.pages import DEFAULT_BATCH, check_page, write_page
 from ktoformats.cli.shared import (
     config_option,
     data_config,
@@ -19,6 +19,7 @@ from ktoformats.cli.shared import (
     preset_option,
     progress,
     set_option,
+    sources_argument,
 )
 from ktoformats.errors import ConfigError
 from ktoformats.feedback import BAD, GOOD
@@ -43,11 +44,11 @@ _SAID: Final = ("min_samples_per_label", "are judged good and bad", "were reject
 
 
 @click.command()
-@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@sources_argument
 @click.option(
     "--batch-size",
     type=click.IntRange(min=2),
-    default=8,
+    default=DEFAULT_BATCH,
     show_default=True,
     metavar="N",
     help="Samples in a batch of one process.",

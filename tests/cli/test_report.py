@@ -268,7 +268,7 @@ def test_a_page_that_cannot_be_written_is_one_message_before_anything_is_read(
     for place, message in (
         (tmp_path, "it is a folder; name the file to write"),
         (tmp_path / "none" / "x.html", "there is no folder"),
-        (source, "it is a source; the page must go somewhere else"),
+        (source, "it is a source or an output; the page must go somewhere else"),
     ):
         done = run(source, "-o", place)
         assert (done.status, done.out) == (2, "")

@@ -164,7 +164,8 @@ def test_a_missing_extra_is_named_with_the_line_that_gets_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_files(tmp_path / "work")
-    monkeypatch.setitem(sys.modules, library, None)
+    for name in [library, *(one for one in sys.modules if one.startswith(f"{library}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
     done = command(*words)
     assert done.status in (1, 2)
     assert told in done.err
