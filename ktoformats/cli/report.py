@@ -23,6 +23,7 @@ from ktoformats.cli.shared import (
 )
 from ktoformats.errors import ConfigError
 from ktoformats.feedback import BAD, GOOD
+from ktoformats.page.text import by_file
 from ktoformats.read.named import find_sources
 from ktoformats.report.bounds import ANY, broken, read_bound
 from ktoformats.report.finding import RULES
@@ -288,18 +289,9 @@ def _show_section(section: Section) -> None:
         _show_finding(finding)
 
 
-def _together(examples: tuple[str, ...]) -> str:
-    """Places, the lines of one file together: `a.jsonl:3, 7; b.jsonl:1`."""
-    lines: dict[str, list[str]] = {}
-    for example in examples:
-        source, _, line = example.rpartition(":")
-        lines.setdefault(source, []).append(line)
-    return "; ".join(f"{source}:{', '.join(own)}" for source, own in lines.items())
-
-
 def _show_finding(finding: Finding) -> None:
     style = "yellow" if finding.severity == "warning" else ""
     output.say(f"  {finding.severity}: {finding.rule}: {output.safe(finding.message, _WIDEST)}", style=style)
     if finding.examples:
-        output.say(f"    at {output.safe(_together(finding.examples), _WIDEST)}")
+        output.say(f"    at {output.safe('; '.join(by_file(finding.examples)), _WIDEST)}")
     output.say(f"    do: {output.safe(finding.advice, _WIDEST)}")

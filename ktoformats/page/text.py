@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from html import escape
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _KEPT: Final = frozenset("\n\t\u200c\u200d")
@@ -26,6 +29,15 @@ def plain(text: object, limit: int = 200) -> str:
     whole = str(text)
     kept = "".join(f"\\u{{{ord(one):x}}}" if _is_hidden(one) else one for one in whole[:limit])
     return kept + "…" * (len(whole) > limit)
+
+
+def by_file(examples: Iterable[str]) -> tuple[str, ...]:
+    """Places, the lines of one file together: `a.jsonl:3, 7`."""
+    lines: dict[str, list[str]] = {}
+    for example in examples:
+        source, _, line = example.rpartition(":")
+        lines.setdefault(source, []).append(line)
+    return tuple(f"{source}:{', '.join(own)}" for source, own in lines.items())
 
 
 def _is_hidden(one: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ktoformats.feedback import BAD, GOOD
 from ktoformats.page.charts import histogram
 from ktoformats.page.model import Card, Chart, Facts, Notice, Notices, Page, Part, Records, Sides, Table
+from ktoformats.page.text import by_file
 from ktoformats.report.browse import drawn, dropped_records, kept_records, rejected_records
 from ktoformats.report.lengths import sizes_of
 from ktoformats.report.orders import BATCH
@@ -59,16 +61,16 @@ def page_of(found: Audit, looked: Looked, samples: int) -> Page:
         how_part(looked.report),
     ]
     warnings = sum(one.severity == "warning" for one in found.findings)
-    first = Card("Warnings", str(warnings), f"{len(found.findings) - warnings} notes")
-    title = f"{told_of(looked.report).partition(';')[0]}: before training"
-    return Page(
-        title, told_of(looked.report), (first, *cards(looked.report)), tuple(one for one in parts if one.blocks)
-    )
+    notes = len(found.findings) - warnings
+    first = Card("Warnings", str(warnings), f"{notes} note{'s' * (notes != 1)}")
+    title = f"{Path(found.sources[0]).name if found.sources else 'nothing'}: before training"
+    told = tuple(one for one in parts if one.blocks)
+    return Page(title, told_of(looked.report), (first, *cards(looked.report)), told)
 
 
 def _findings(found: Audit) -> Part:
     notices = tuple(
-        Notice(one.severity, one.rule, one.message, one.advice, one.examples)
+        Notice(one.severity, one.rule, one.message, one.advice, by_file(one.examples))
         for severity in ("warning", "note")
         for one in found.findings
         if one.severity == severity

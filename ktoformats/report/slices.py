@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
+import pyarrow.compute as pc
 
 from ktoformats.feedback import BAD, GOOD
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 _OWN: Final = {
     "source": "File",
     "format_type": "Format",
-    "preference_type": "Kind of preference",
     "field": "Column of the verdict",
     "scale": "Scale",
 }
@@ -68,8 +68,9 @@ def slices_of(dataset: KTODataset) -> list[Slice]:
 
 def _counts(table: pa.Table) -> Iterator[tuple[str, str, str, int]]:
     """Name, value, label and count."""
+    judged = table.filter(pc.not_equal(table.column("scale"), ""))  # a side of a pair has its label by its column
     for column, name in _OWN.items():
-        for value, label, count in _grouped(table, column):
+        for value, label, count in _grouped(judged if column == "field" else table, column):
             if value:
                 yield name, value, label, count
     for text, label, count in _grouped(table, "kept"):

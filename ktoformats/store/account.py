@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ktoformats.feedback import BAD, GOOD, REASONS
 from ktoformats.page.model import Bar, Card, Facts, Notice, Notices, Page, Part, Paste, Sides, Table
+from ktoformats.page.text import by_file
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -77,7 +78,7 @@ def flow_parts(report: Report) -> tuple[Part, ...]:
         )
     ]
     if found := _rejected(report):
-        parts.append(Part("rejects", "Rejected records", found))
+        parts.append(Part("rejects", "What could not be read", found))
     return tuple(parts)
 
 
@@ -136,7 +137,7 @@ def _rejected(report: Report) -> tuple[Block, ...]:
     found: list[Block] = []
     if total.rejected:
         rows: list[tuple[Cell, ...]] = [
-            (code, REASONS.get(code, _OWN), count, ", ".join(_places(report, code)))
+            (code, REASONS.get(code, _OWN), count, "; ".join(_places(report, code)))
             for code, count in _ordered(total.rejected)
         ]
         found.append(
@@ -152,7 +153,7 @@ def _rejected(report: Report) -> tuple[Block, ...]:
         caption = "Verdicts that no scale could read"
         note = "A scale of your own reads them: --set 'scales={COLUMN: {...}}'."
         found.append(Table(caption, ("column", "value", "records", "the first of them"), tuple(values[:50]), note))
-    lost = [(code, _meaning(code), count) for code, count in _ordered(total.candidates_lost)]
+    lost = [(code, REASONS.get(code, _OWN), count) for code, count in _ordered(total.candidates_lost)]
     if lost:
         caption = "Answers lost in records that gave other samples"
         found.append(Table(caption, ("reason", "meaning", "answers"), tuple(lost)))
@@ -160,7 +161,8 @@ def _rejected(report: Report) -> tuple[Block, ...]:
 
 
 def _places(report: Report, code: str) -> list[str]:
-    return [f"{one.source}:{one.line}" for one in report.rejects if one.reason == code][:_MOST_PLACES]
+    places = [f"{one.source}:{one.line}" for one in report.rejects if one.reason == code]
+    return list(by_file(places[:_MOST_PLACES]))
 
 
 def weights_block(report: Report) -> Paste | None:
