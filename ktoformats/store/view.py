@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -130,17 +131,20 @@ class View:
     @property
     def dropped(self) -> DropCounts:
         """What each stage left out."""
-        gone = np.flatnonzero(self.reasons)
-        kinds = [self.reasons[gone].astype(np.int64), self.samples.numbers("source", gone), self.samples.good[gone]]
-        sources = self.samples.sources
-        seen = kinds[0] * (2 * len(sources)) + kinds[1] * 2 + kinds[2]
-        counts: DropCounts = {}
-        for number, count in enumerate(np.bincount(seen).tolist() if len(seen) else []):
-            if count:
-                (reason, rest), label = divmod(number, 2 * len(sources)), (BAD, GOOD)[number % 2]
+        counts: DropCounts = {stage: Counter() for stage, _ in self.names[1:]}
+        for part, (start, stop) in zip(self.samples.parts, pairwise(self.samples.starts), strict=True):
+            reasons = self.reasons[start:stop]
+            gone = np.flatnonzero(reasons)
+            if not len(gone):
+                continue
+            sources = part.source_names()
+            kinds = reasons[gone].astype(np.int64) * len(sources) + part.numbers("source")[gone]
+            found = np.bincount(2 * kinds + self.samples.good[start:stop][gone])
+            for kind in np.flatnonzero(found).tolist():
+                reason, source = divmod(kind // 2, len(sources))
                 stage, why = self.names[reason]
-                counts.setdefault(stage, Counter())[sources[rest // 2], why, label] += count
-        return counts
+                counts[stage][sources[source], why, (BAD, GOOD)[kind % 2]] += int(found[kind])
+        return {stage: one for stage, one in counts.items() if one}
 
     def keys(self, rows: Array | None = None) -> Array:
         """uint64 per chosen row, or per row that is asked for; see `keys_of`."""
@@ -336,12 +340,13 @@ def balance(view: View, *, tolerance: float, seed: int, parts: Array | None = No
     used, good = view.reasons == 0, view.samples.good
     lost = []
     for own in [used] if parts is None else [used & part for part in _each(parts)]:
-        sides = [np.flatnonzero(own & (good == is_good)) for is_good in (False, True)]
-        fewest = min(map(len, sides))
-        if not fewest:
+        sides = [own & ~good, own & good]
+        counts = [int(np.count_nonzero(side)) for side in sides]
+        if not min(counts):
             continue  # nothing to balance against; a missing label is judged, and told, by whoever asked
-        target = int(fewest * (1 + tolerance))
-        lost += [highest(view, rows, target, seed) for rows in sides if len(rows) > target]
+        target = int(min(counts) * (1 + tolerance))
+        larger = [side for side, count in zip(sides, counts, strict=True) if count > target]
+        lost += [highest(view, np.flatnonzero(side), target, seed) for side in larger]
     return _without_rows(view, np.concatenate(lost), ("balance", "balance")) if lost else view
 
 
@@ -370,9 +375,13 @@ def select(view: View, kept: Array, stage: str, reason: str) -> View:
 
 
 def _without_rows(view: View, rows: Array, reason: Reason) -> View:
-    reasons = np.zeros(len(view.samples), np.uint8)
-    reasons[rows] = 1
-    return without(view, reasons, [USED, reason])
+    """The view without some of its rows."""
+    if not len(rows):
+        return view
+    names = _with(view.names, [reason])
+    together = view.reasons.copy()
+    together[rows] = names.index(reason)
+    return View(view.samples, together, names)
 
 
 def without(view: View, reasons: Array, names: Sequence[Reason]) -> View:
@@ -384,12 +393,17 @@ def without(view: View, reasons: Array, names: Sequence[Reason]) -> View:
     gone = np.flatnonzero((reasons > 0) & (view.reasons == 0))
     if not len(gone):
         return view
-    every = list(dict.fromkeys([*view.names, *names]))
-    _refuse_too_many(every)
+    every = _with(view.names, names)
     numbers = np.array([every.index(name) for name in names], np.uint8)
     together = view.reasons.copy()
     together[gone] = numbers[reasons[gone]]
-    return View(view.samples, together, tuple(every))
+    return View(view.samples, together, every)
+
+
+def _with(names: Sequence[Reason], more: Sequence[Reason]) -> tuple[Reason, ...]:
+    every = tuple(dict.fromkeys([*names, *more]))
+    _refuse_too_many(every)
+    return every
 
 
 def _refuse_too_many(names: Sequence[Reason]) -> None:
