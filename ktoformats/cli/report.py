@@ -146,7 +146,7 @@ def command(
       ktoformats report votes.jsonl
       ktoformats report train.jsonl --batch-size 8 --validation validation.jsonl
       ktoformats report votes.jsonl -o report.html --set 'keep=[model, annotator]'
-      ktoformats report votes.jsonl --what-if min_quality=0.6 --what-if balance_labels=true
+      ktoformats report votes.jsonl --what-if min_response_quality=0.6 --what-if balance_labels=true
       ktoformats report stars.jsonl --what-if 'scales.rating={low: 1, high: 5, good_from: 5, bad_to: 3}'
       ktoformats report votes.jsonl --tokenizer my/model --set max_tokens=1024
       ktoformats report data/train.jsonl --fail-on leakage --fail-on duplicates=0.01
@@ -155,6 +155,7 @@ def command(
     4 a rule of --fail-on failed.
     """  # noqa: D301 - \b keeps click from joining the lines
     bounds = [read_bound(text) for text in fail_on]
+    _check_questions(questions)
 
     def configured(*more: str) -> KTODataConfig:
         made = data_config(config_file, formats, (*settings, *more, *_LENIENT), mapping_file, preset)
@@ -183,6 +184,12 @@ def command(
             output.say(f"failed: {finding.rule}", style="red")
     if failed:
         context.exit(EXIT_FAILED)
+
+
+def _check_questions(questions: tuple[str, ...]) -> None:
+    for text in questions:
+        if "=" not in text:
+            raise ConfigError(f"--what-if {text}: expected KEY=VALUE, such as --what-if balance_labels=true")
 
 
 def _config(sources: tuple[str, ...], validation: tuple[str, ...], config: KTODataConfig) -> KTODataConfig:

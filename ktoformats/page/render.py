@@ -81,7 +81,11 @@ def cell(value: Cell) -> str:
         return f"{value:,}"
     if isinstance(value, str):
         return plain(value, 400)
-    return f"{value.count:,}" if isinstance(value, Bar) else f"{value.good:,} good, {value.bad:,} bad"
+    return (
+        f"{value.count / max(1, value.of):.1%}"
+        if isinstance(value, Bar)
+        else f"{value.good:,} good, {value.bad:,} bad"
+    )
 
 
 def _file(name: str) -> str:

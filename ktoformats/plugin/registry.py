@@ -261,7 +261,7 @@ class Registry:
         candidates = self._named(kind, name)
         if not candidates:
             names = self.names(kind)
-            told = "".join(f"; {stray}" for stray in strays())
+            told = self._as_preset(name) + "".join(f"; {stray}" for stray in strays())
             raise PluginNotFoundError(
                 f"no {_called(kind)} is called {name!r}{suggest(name, names)}; "
                 f"installed are: {', '.join(names) or 'none'}{told}",
@@ -274,6 +274,12 @@ class Registry:
                 f"{kind} {name!r} is registered by {owners}; uninstall one of them", kind=kind, plugin=name
             )
         return candidates[0]
+
+    def _as_preset(self, name: str) -> str:
+        """What to say instead, where a name is that of a preset, alone or as reports write it (`FORMAT:PRESET`)."""
+        preset = name.rpartition(":")[2]
+        known = preset in {one.name for one in self.presets()}
+        return f"; {preset!r} is a preset: say --preset {preset}, or give it to its format" if known else ""
 
     def _import(self, one: Found) -> Loaded:
         label = _label(one)

@@ -53,7 +53,8 @@ def reading_section(report: Report, config: KTODataConfig) -> Section:
         share_of(rejected, records),
         severity,
         f"{of(rejected, records, 'records')} were rejected: {_counted(total.rejected)}{said}",
-        "ktoformats inspect SOURCE shows what reads them; convert writes all of them to a file",
+        "ktoformats why FILE:LINE says what was seen and what was expected; convert writes all of them to a file "
+        "(docs/how-to/debug-rejects.md: what helps, reason by reason)",
         first_places(f"{one.source}:{one.line}" for one in report.rejects),
     )
     return Section("reading", tuple(facts), figures, (finding,))
@@ -96,6 +97,7 @@ def _of_balance(used: dict[str, int], weights: dict[str, float] | None, config: 
     findings = []
     share = share_of(fewest, total)
     if set(weights.values()) != {1.0}:
+        cut = max(used.values()) > int(fewest * (1 + config.label_imbalance_tolerance))
         findings.append(
             Finding(
                 "imbalance",
@@ -104,8 +106,8 @@ def _of_balance(used: dict[str, int], weights: dict[str, float] | None, config: 
                 "note",
                 f"{told(used)}: a ratio of {used[GOOD] / used[BAD]:.2f}; without weights it should lie "
                 "between 1 and 4/3 (KTO paper, eq. 8)",
-                f"paste {_pasted(weights)} into the trainer's configuration; or --set balance_labels=true cuts the "
-                "larger label",
+                f"paste {_pasted(weights)} into the trainer's configuration"
+                + "; or --set balance_labels=true cuts the larger label" * cut,
             )
         )
     if share < SMALL or fewest < config.min_samples_per_label:

@@ -151,7 +151,10 @@ def _rejected(report: Report) -> tuple[Block, ...]:
     ]
     if values:
         caption = "Verdicts that no scale could read"
-        note = "A scale of your own reads them: --set 'scales={COLUMN: {...}}'."
+        note = (
+            "Say what each word means: --set 'arabic_label_mapping={WORD: good, OTHER: bad}' (any language, on the "
+            "scale `specification`); or name another scale: --set 'scales={COLUMN: stars}'."
+        )
         found.append(Table(caption, ("column", "value", "records", "the first of them"), tuple(values[:50]), note))
     lost = [(code, REASONS.get(code, _OWN), count) for code, count in _ordered(total.candidates_lost)]
     if lost:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
-from itertools import dropwhile
+from itertools import dropwhile, pairwise
 from typing import TYPE_CHECKING
 
 import click
 import pytest
 
+from ktoformats import KTODataConfig
 from ktoformats.cli.main import cli
 from ktoformats.cli.report import command as report
 
@@ -64,6 +65,14 @@ def test_every_command_shows_examples_that_are_understood(path: str) -> None:
         own = [*dropwhile(lambda word: word.startswith("-"), words)]
         assert path.split() == own[: len(path.split())], f"{words} is no example of {path}"
         understood(words)
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_the_fields_that_an_example_sets_are_there(path: str) -> None:
+    for words in examples(COMMANDS[path]):
+        for option, value in pairwise(words):
+            if option in ("--set", "--what-if"):
+                assert re.split(r"[.=]", value)[0] in KTODataConfig.model_fields
 
 
 @pytest.mark.parametrize("path", COMMANDS)

@@ -293,6 +293,12 @@ def test_what_if_tells_before_and_after_and_reads_nothing(run: Run, lines: Lines
     assert (told["before"]["good"], told["after"]["good"], told["changes"]) == (20, 10, [question])
 
 
+def test_a_question_without_a_value_is_one_message(run: Run, lines: Lines) -> None:
+    done = run(lines(clean()), "--what-if", "balance_labels")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("error: --what-if balance_labels: expected KEY=VALUE, such as --what-if balance")
+
+
 def test_what_decides_how_records_are_read_is_no_what_if(run: Run, lines: Lines) -> None:
     done = run(lines(clean()), "--what-if", "formats=[pairwise]")
     assert done.status == 2

@@ -25,7 +25,7 @@ class Prospect(Utility):
     def utility(self, quality: np.ndarray, good: np.ndarray) -> np.ndarray:
         """Gains in [0, 1], losses in [-lambda_param, 0]."""
         distance = np.where(good, quality, 1.0 - quality)
-        return np.where(good, 1.0, -self.lambda_param) * distance**self.alpha
+        return np.where(good, 1.0, -self.lambda_param) * distance**self.alpha + 0.0  # no loss is 0.0, not -0.0
 
 
 @hookimpl
