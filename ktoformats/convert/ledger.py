@@ -6,13 +6,18 @@ stops half-way, because each record is entered exactly once.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _VALUES_REMEMBERED: Final = 10_000
 """Distinct unreadable values counted for each file: enough for every honest file, bounded for the others."""
 _VALUES_TOLD: Final = 50
+_LINES_REMEMBERED: Final = 5
 _COUNTERS: Final = (
     "without_verdict",
     "rejected",
@@ -66,6 +71,8 @@ class FileAccount:
     """Used records by the format that read them."""
     candidates_lost: Counter[str] = field(default_factory=Counter)
     """Damaged answers in records that gave other samples."""
+    lost_lines: dict[str, list[int]] = field(default_factory=dict)
+    """The first lines of the records whose answers were lost, by reason."""
     candidates_unjudged: Counter[str] = field(default_factory=Counter)
     """Answers without a verdict in records that gave other samples."""
     notices: Counter[str] = field(default_factory=Counter)
@@ -79,8 +86,18 @@ class FileAccount:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in _COUNTERS:
             getattr(self, name).update(getattr(other, name))
+        for reason, lines in other.lost_lines.items():
+            self.lose(reason, lines)
         for key, (count, line) in other.unknown_values.items():
             self.note_unknown(key[0], key[1], line, count)
+
+    def lose(self, reason: str, lines: Iterable[int]) -> None:
+        """Remember where answers were lost."""
+        known = self.lost_lines.setdefault(reason, [])
+        for line in lines:
+            if (len(known) < _LINES_REMEMBERED or line < known[-1]) and line not in known:
+                insort(known, line)
+                del known[_LINES_REMEMBERED:]
 
     def note_unknown(self, column: str, value: str, line: int, count: int = 1) -> None:
         """Remember a verdict value that could not be read."""
@@ -104,6 +121,7 @@ class FileAccount:
         plain: dict[str, Any] = {name: getattr(self, name) for name in _SUMS}
         for name in _COUNTERS:
             plain[name] = dict(sorted(getattr(self, name).items(), key=lambda pair: (-pair[1], pair[0])))
+        plain["lost_lines"] = {reason: self.lost_lines[reason] for reason in sorted(self.lost_lines)}
         values = self.unknowns()
         plain["unknown_values"] = [one._asdict() for one in (values if whole else values[:_VALUES_TOLD])]
         return plain
@@ -116,6 +134,7 @@ class FileAccount:
             setattr(account, name, plain[name])
         for name in _COUNTERS:
             getattr(account, name).update(plain[name])
+        account.lost_lines = {reason: list(lines) for reason, lines in plain["lost_lines"].items()}
         for one in plain["unknown_values"]:
             account.unknown_values[one["field"], one["value"]] = (one["records"], one["first_line"])
         return account
@@ -141,6 +160,7 @@ class Ledger:
         total = FileAccount()
         for account in self.files.values():
             total.add(account)
+        total.lost_lines.clear()  # lines of different files say nothing together
         return total
 
     def to_json(self) -> dict[str, Any]:

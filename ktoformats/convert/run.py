@@ -63,6 +63,7 @@ class Run:
     def lose(self, account: FileAccount, error: RecordError, line: int) -> None:
         """Enter an answer that is lost from a record which gave others."""
         account.candidates_lost[error.reason] += 1
+        account.lose(error.reason, [line])
         _note_unknown(account, error, line)
 
 

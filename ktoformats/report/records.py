@@ -8,7 +8,7 @@ import numpy as np
 
 from ktoformats.convert.tokens import hold_template_tokens
 from ktoformats.feedback import BAD, GOOD
-from ktoformats.report.finding import Finding, Section, first_places, of, places, share_of, told
+from ktoformats.report.finding import MOST_EXAMPLES, Finding, Section, first_places, of, places, share_of, told
 from ktoformats.store.choose import SPLIT
 from ktoformats.store.report import loss_weights
 from ktoformats.train.fit import by_label
@@ -34,6 +34,8 @@ def reading_section(report: Report, config: KTODataConfig) -> Section:
     for name, counts in (("without verdict", total.without_verdict), ("answers lost", total.candidates_lost)):
         if counts:
             facts.append(f"{name}: {_counted(counts)}")
+    lost = {reason: places for reason in total.candidates_lost if (places := report.lost_at(reason)[:MOST_EXAMPLES])}
+    facts += [f"{reason}, the first of them: {'; '.join(places)}" for reason, places in sorted(lost.items())]
     figures: dict[str, Any] = {
         "lines": total.lines,
         "records": records,

@@ -156,10 +156,13 @@ def _rejected(report: Report) -> tuple[Block, ...]:
             "scale `specification`); or name another scale: --set 'scales={COLUMN: stars}'."
         )
         found.append(Table(caption, ("column", "value", "records", "the first of them"), tuple(values[:50]), note))
-    lost = [(code, REASONS.get(code, _OWN), count) for code, count in _ordered(total.candidates_lost)]
+    lost = [
+        (code, REASONS.get(code, _OWN), count, "; ".join(report.lost_at(code)))
+        for code, count in _ordered(total.candidates_lost)
+    ]
     if lost:
         caption = "Answers lost in records that gave other samples"
-        found.append(Table(caption, ("reason", "meaning", "answers"), tuple(lost)))
+        found.append(Table(caption, ("reason", "meaning", "answers", "the first of them"), tuple(lost)))
     return tuple(found)
 
 

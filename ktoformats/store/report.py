@@ -112,6 +112,14 @@ class Report:
                 f"{self.samples} kept"
             )
 
+    def lost_at(self, reason: str) -> list[str]:
+        """Where answers were lost for a reason from records that gave other samples: the first lines of each file."""
+        return [
+            f"{source}:{', '.join(map(str, lines))}"
+            for source, account in self.ledger.files.items()
+            if (lines := account.lost_lines.get(reason))
+        ]
+
     def weights(self) -> dict[str, float] | None:
         """Loss weights for the kept counts, in the interval of the KTO paper; see `loss_weights`."""
         return loss_weights(self.kept[GOOD], self.kept[BAD])

@@ -88,6 +88,16 @@ def test_reasons_stand_there_with_their_places_and_values(page: Callable[..., Ma
     assert cells(text, "Verdicts that no scale could read") == [["تقييم", "'؟؟'", "1", f"{source}:62"]]
 
 
+def test_lost_answers_have_their_places(page: Callable[..., Made]) -> None:
+    torn = [{"prompt": f"p{n}", "chosen": f"c{n}", "rejected": ""} for n in range(9)]
+    text, loader = page([*RECORDS, *torn])
+    source = next(iter(loader.report.ledger.files))
+    assert cells(text, "Answers lost in records that gave other samples") == [
+        ["empty_response", "The response is empty.", "9", f"{source}:61, 62, 63, 64, 65"]
+    ]
+    assert f"empty_response, the first of them: {source}:61, 62, 63, 64, 65" in audit_loader(loader).sections[0].facts
+
+
 def test_what_an_audit_finds_comes_first_with_what_to_do(page: Callable[..., Made]) -> None:
     text, loader = page([*RECORDS, *RECORDS[:3]])
     found = audit_loader(loader)
