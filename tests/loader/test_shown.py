@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -20,7 +21,6 @@ from ktoformats.store.samples import Samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     Load = Callable[..., tuple[list[dict[str, Any]], KTODataLoader]]
 
@@ -136,8 +136,9 @@ def test_a_report_of_hostile_names_is_shown_as_text() -> None:
     assert one_line(report).startswith("Report(\"<script>alert('x')</script>\\u202e") or "\\u202e" in one_line(report)
 
 
-def test_a_loader_tells_its_files_and_what_is_loaded(tmp_path: Path) -> None:
-    path = tmp_path / "votes.jsonl"
+def test_a_loader_tells_its_files_and_what_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a long folder would be cut
+    path = Path("votes.jsonl")
     path.write_text("".join(json.dumps(one) + "\n" for one in VOTES))
     config = KTODataConfig(
         train_file=[path, "gone.jsonl"],
