@@ -39,7 +39,7 @@ HOOK: Final = """
 def ktoformats_plugins():
     return [Mine]
 """
-PRESETS: Final = "ktoformats.presets"
+APART: Final = {"preset": "ktoformats.presets", "observer": "ktoformats.observers"}
 INSTALLED: Final = discover()
 """Asked once: the metadata of an environment is slow to read."""
 
@@ -61,18 +61,20 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def plant(site: Path) -> Callable[..., Subject]:
     """`plant("format", SOURCE)`: plugin `mine` of distribution acme-mine, installed; SOURCE holds a class `Mine`.
 
-    Imports and the hook are added unless SOURCE has a hook of its own. Of a preset SOURCE is the file's text.
+    Imports and the hook are added unless SOURCE has a hook of its own. Of a preset SOURCE is the file's text, and of an
+    observer its module's, which needs no class.
     """
     found = list(INSTALLED)
 
     def planted(kind: str, source: str, name: str = "mine", **options: Any) -> Subject:
-        module, group = f"acme_{name}", GROUPS.get(kind, PRESETS)
+        module, group = f"acme_{name}", GROUPS.get(kind) or APART[kind]
         info = site / f"{module}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
-        if kind in GROUPS:
-            (site / f"{module}.py").write_text(HEAD + source + HOOK * ("ktoformats_plugins" not in source))
+        if kind != "preset":
+            hook = HOOK * (kind in GROUPS and "ktoformats_plugins" not in source)
+            (site / f"{module}.py").write_text(HEAD + source + hook)
         else:
             (site / module).mkdir()
             (site / module / "__init__.py").touch()

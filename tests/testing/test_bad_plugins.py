@@ -1087,6 +1087,11 @@ class Mine(Format):
 }
 
 
+OBSERVER: Final = """
+@hookimpl
+def ktoformats_dataset_built(split, report):
+    print(split, report["total"]["lines"])
+"""
 HONEST: Final[dict[str, tuple[str, str]]] = {
     # one of each kind, as short as it gets
     "a format": ("format", FORMAT + FACTS),
@@ -1096,6 +1101,7 @@ HONEST: Final[dict[str, tuple[str, str]]] = {
     "a filter": ("filter", FILTER + DROPS),
     "an exporter": ("exporter", EXPORTER + WRITE),
     "a preset": ("preset", PRESET),
+    "an observer": ("observer", OBSERVER),
     # honest, but unusual
     "a format that claims by types": (
         "format",
