@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ktoformats import KTODataConfig, KTODataLoader
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Load = Callable[..., tuple[list[dict[str, Any]], KTODataLoader]]
 
@@ -46,6 +45,16 @@ def lines(tmp_path: Path) -> Callable[[Iterable[Any]], Path]:
         return write_lines(tmp_path / f"records{count}.jsonl", records)
 
     return write
+
+
+@pytest.fixture
+def files_named() -> Callable[[Path, str], set[Path]]:
+    """Find files by name below a folder that another process works in: unlike `rglob`, folders may go meanwhile."""
+
+    def find(folder: Path, name: str) -> set[Path]:
+        return {Path(place, name) for place, _, files in os.walk(folder) if name in files}
+
+    return find
 
 
 @pytest.fixture

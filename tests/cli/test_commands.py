@@ -237,7 +237,9 @@ def files_in(cache: Path) -> list[Path]:
     return [path for path in cache.rglob("*") if path.is_file() and path.parent.name != "digests"]
 
 
-def test_ctrl_c_leaves_nothing(lines: Callable[..., Path], tmp_path: Path) -> None:
+def test_ctrl_c_leaves_nothing(
+    lines: Callable[..., Path], files_named: Callable[[Path, str], set[Path]], tmp_path: Path
+) -> None:
     source = lines([{**(GOOD if i % 2 else BAD), "prompt": f"p{i} " + "x" * 900} for i in range(60_000)])
     work = tmp_path / "work"
     work.mkdir()
@@ -251,9 +253,8 @@ def test_ctrl_c_leaves_nothing(lines: Callable[..., Path], tmp_path: Path) -> No
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - what shells ignore in the background
     )
     deadline = time.monotonic() + 30
-    while (
-        not list((tmp_path / "cache").rglob("samples.arrow")) and child.poll() is None and time.monotonic() < deadline
-    ):
+    cache = tmp_path / "cache"
+    while not files_named(cache, "samples.arrow") and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)  # until the build has begun to write
     child.send_signal(signal.SIGINT)
     _, stderr = child.communicate(timeout=30)
@@ -261,7 +262,7 @@ def test_ctrl_c_leaves_nothing(lines: Callable[..., Path], tmp_path: Path) -> No
     assert "interrupted; nothing was published" in stderr
     assert "Traceback" not in stderr
     assert list(work.iterdir()) == []
-    assert files_in(tmp_path / "cache") == []
+    assert files_in(cache) == []
 
 
 MAPPING = "prompt: q\ncandidates: {a: left, b: right}\nverdict: {winner: w, a: [1], b: [2]}\n"

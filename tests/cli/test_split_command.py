@@ -428,7 +428,9 @@ def test_a_place_that_cannot_be_written_is_an_error(run: Run, lines: Callable[..
 
 
 @pytest.mark.parametrize("moment", ["building", "writing"])
-def test_ctrl_c_leaves_everything_as_it_was(lines: Callable[..., Path], tmp_path: Path, moment: str) -> None:
+def test_ctrl_c_leaves_everything_as_it_was(
+    lines: Callable[..., Path], files_named: Callable[[Path, str], set[Path]], tmp_path: Path, moment: str
+) -> None:
     source = lines([row | {"response": row["response"] + " x" * 400} for row in talks(12_000)])
     work = tmp_path / "work"
     (work / "parts").mkdir(parents=True)
@@ -442,9 +444,9 @@ def test_ctrl_c_leaves_everything_as_it_was(lines: Callable[..., Path], tmp_path
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - what shells ignore in the background
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    where, pattern = (cache, "samples.arrow") if moment == "building" else (work, "validation.jsonl")
-    known = set(where.rglob(pattern))
-    while set(where.rglob(pattern)) == known and child.poll() is None and time.monotonic() < deadline:
+    where, name = (cache, "samples.arrow") if moment == "building" else (work, "validation.jsonl")
+    known = files_named(where, name)
+    while files_named(where, name) == known and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     child.send_signal(signal.SIGINT)
     _, stderr = child.communicate(timeout=60)

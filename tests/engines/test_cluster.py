@@ -62,7 +62,9 @@ def test_two_nodes_share_the_work_and_come_to_the_same(
         assert pq.read_table(tmp_path / f"there{number}").equals(pq.read_table(tmp_path / "here.parquet"))
 
 
-def test_an_interrupted_run_leaves_nothing_behind(corpus: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_nothing_behind(
+    corpus: Path, files_named: Callable[[Path, str], set[Path]], tmp_path: Path
+) -> None:
     work, temporary = tmp_path / "work", tmp_path / "tmp"
     work.mkdir()
     temporary.mkdir()
@@ -89,7 +91,7 @@ def test_an_interrupted_run_leaves_nothing_behind(corpus: Path, tmp_path: Path) 
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - what shells ignore in the background
     )
     deadline = time.monotonic() + 100
-    while not list(work.rglob("at")) and child.poll() is None and time.monotonic() < deadline:
+    while not files_named(work, "at") and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)  # until a worker has begun
     child.send_signal(signal.SIGINT)
     stdout, stderr = child.communicate(timeout=60)

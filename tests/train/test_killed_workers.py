@@ -50,9 +50,10 @@ config = KTODataConfig(train_file=source, balance_labels=False, buffer_size=50, 
 loader = KTODataLoader(config, cache_dir=cache)
 data = loader.stream() if kind == "stream" else loader.load_dataset()
 began = time.monotonic()
-# as lists: of tensors, torch itself may leave one where a worker was killed, and tells of it in other words
+# As lists: of tensors, torch itself may leave one where a worker was killed, and tells of it in other words. Small ones:
+# what a pipe takes in one piece. Of a longer one, torch waits for ever for the rest that a killed worker owes.
 how = {"num_workers": 2, "timeout": 5, "collate_fn": list}
-batches = iter(data.dataloader(64, **how) if kind == "stream" else DataLoader(data, 64, **how))
+batches = iter(data.dataloader(16, **how) if kind == "stream" else DataLoader(data, 16, **how))
 pids = [one.pid for one in multiprocessing.active_children()]
 try:
     for number, _ in enumerate(batches, start=1):
