@@ -20,7 +20,7 @@ from ktoformats.store.mix import Piece, pieces_of
 from ktoformats.store.prepare import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from os import PathLike
 
     from torch.utils.data import DataLoader
@@ -214,13 +214,16 @@ class PreferenceDataLoader:
             )
         return KTOStream(self.config, split, shuffle=shuffle, seed=seed, num_replicas=num_replicas, rank=rank)
 
-    def training(self, split: str = "train", *, style: Style = "auto") -> Training:
+    def training(
+        self, split: str = "train", *, style: Style = "auto", progress: Callable[[int, int], None] | None = None
+    ) -> Training:
         """One split on its way to a trainer: its samples, their tokens where there is a tokenizer, and its plans.
 
         Args:
             split: As in `load_dataset`; it is loaded if it was not.
             style: `standard` tokenises the texts as they are, `conversational` renders messages with the
                 tokenizer's chat template, `auto` takes the template where there is one.
+            progress: Called with how many rows have their tokens, and of how many.
 
         Returns:
             `training.fitted.report` counts what the token limits dropped and cut, per label.
@@ -241,7 +244,9 @@ class PreferenceDataLoader:
             return known[1]
         cache = Overrides.of(self).cache(self._cache)
         kept = Kept(cache) if cache else None
-        tokens = Tokens(view.samples, Encoder(self.tokenizer, style), kept) if self.tokenizer is not None else None
+        tokens = None
+        if self.tokenizer is not None:
+            tokens = Tokens(view.samples, Encoder(self.tokenizer, style), kept, progress)
         made = Training(KTODataset(view), tokens, limits_of(self.config), kept)
         self._trainings[split, style] = view, made
         return made

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,9 +15,10 @@ from ktoformats.cli.names import installed
 from ktoformats.cli.output import json_option
 from ktoformats.cli.outputs import TRAIN, check_places, exporter_for, left_alone, outputs_of, together
 from ktoformats.cli.pages import check_page, page_of, write_page
-from ktoformats.cli.places import cache_trouble, check_writable
+from ktoformats.cli.places import check_writable
 from ktoformats.cli.planning import Planning, planning_options, told
 from ktoformats.cli.shared import (
+    below,
     closing_notes,
     closing_table,
     config_option,
@@ -31,10 +31,11 @@ from ktoformats.cli.shared import (
     set_option,
     sources_argument,
 )
+from ktoformats.cli.staging import all_within, check_cache, held_back, tell_dry, told_dry, within, would_publish
 from ktoformats.config.files import parse_yaml
 from ktoformats.config.models import split_choice
 from ktoformats.convert.assemble import assemble
-from ktoformats.errors import ConfigError, KTODataError, KtoFormatsError, KTOLabelError, PluginError, SourceError
+from ktoformats.errors import ConfigError, KTODataError, KTOLabelError
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.named import find_sources
 from ktoformats.store.cache import Cache, Kept, default_folder
@@ -52,8 +53,6 @@ from ktoformats.train.sidefiles import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ktoformats.cli.on_ray import OnRay
     from ktoformats.cli.shared import Reporter
     from ktoformats.config.models import KTODataConfig, PluginChoice
@@ -257,7 +256,7 @@ def command(
     made, dry = _run(job, rejects, place, no_cache=no_cache, shown=not as_json)
     if as_json:
         whole = {"splits": {name: manifest for name, (_, manifest) in made.items()}} if fractions else made[TRAIN][1]
-        output.print_json({"output": str(target if fractions else outputs[TRAIN]), **_told_dry(dry), **whole})
+        output.print_json({"output": str(target if fractions else outputs[TRAIN]), **told_dry(dry), **whole})
     else:
         _tell_all(job, made, dry)
 
@@ -274,7 +273,7 @@ def _check_page(page: Path | None, engine: str, pieces: list[Piece], outputs: di
 def _tell_all(job: Job, made: Made, dry: list[Path] | None) -> None:
     _tell(made, job.outputs, job.choice[0], verb="wrote" if dry is None else "would write")
     if dry is not None:
-        _tell_dry(dry)
+        tell_dry(dry)
     elif job.page is not None:
         output.say(f"wrote {output.safe(job.page)}")
 
@@ -291,21 +290,6 @@ def _on_ray(
         raise ConfigError("--rows-per-shard cuts one file into several, and Ray decides what is a shard")
     check(target, exporter, name)
     return {TRAIN: target}
-
-
-def _told_dry(dry: list[Path] | None) -> dict[str, Any]:
-    """What a dry run adds to the JSON."""
-    if dry is None:
-        return {}
-    there = [str(path) for path in dry if path.exists()]
-    return {"dry_run": True, "would_write": [str(path) for path in dry], "would_replace": there}
-
-
-def _tell_dry(dry: list[Path]) -> None:
-    told = _told_dry(dry)
-    for path in told["would_write"]:
-        output.say(f"would write {output.safe(path)}{' (replacing it)' if path in told['would_replace'] else ''}")
-    output.say("nothing was written: this was a dry run", style="bold")
 
 
 def _tell(made: Made, outputs: dict[str, Path], exporter: str, *, verb: str) -> None:
@@ -377,10 +361,10 @@ def _run(
     check_places(outputs, rejects_path, paths)
     check_writable(*outputs.values(), *filter(None, [rejects_path]))
     if job.dry_run and not no_cache:
-        _check_cache(default_folder())
+        check_cache()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="ktoformats-"))) if job.dry_run else None
-        staged = stack.enter_context(_staged(rejects_path)) if scratch is None else _within(scratch, rejects_path)
+        staged = stack.enter_context(held_back(rejects_path)) if scratch is None else within(scratch, rejects_path)
         ray = stack.enter_context(place)
         cache: Cache | None = Cache(default_folder())
         if no_cache or ray or job.dry_run:  # several splits are several looks at what is built once
@@ -388,12 +372,12 @@ def _run(
             cache = Cache(Path(kept)) if kept else None
         bar = stack.enter_context(progress(sum(path.stat().st_size for path in paths), shown=shown))
         views = _views(job, cache, staged, ray, bar)
-        places = stack.enter_context(together(outputs)) if scratch is None else _all_within(scratch, outputs)
+        places = stack.enter_context(together(outputs)) if scratch is None else all_within(scratch, outputs)
         made = _exported(job, views, places, cache, ray, bar)
-        html = page_of(views, job.config, *job.planning[:2]) if job.page is not None else ""
+        html = page_of(views, job.config, *job.planning[:2], bar) if job.page is not None else ""
         if scratch is not None:
             more = [job.page] if job.page is not None else []
-            return made, [*_published(places, outputs, staged, rejects_path), *more]
+            return made, [*would_publish(places, outputs, staged, rejects_path), *more]
         if job.page is not None:
             write_page(job.page, html)
     if rejects_path is None:
@@ -454,18 +438,19 @@ def _exported(
         if ray:
             made[split] = report, ray.export(view, report, *job.choice, places[split])
             continue
-        planned = job.planning.line_up(
-            view,
-            job.exporter,
-            name,
-            job.config,
-            job.tokenizer,
-            Kept(cache) if cache else None,
-            epochs=split == TRAIN,
-            progress=bar.counting("tokenizing", len(view.samples)) if bar and job.tokenizer is not None else None,
-        )
-        options: dict[str, Any] = {"planned": planned, "rows_per_shard": job.rows_per_shard}
-        with bar.busy(f"writing {len(view.chosen):,} samples") if bar else nullcontext():
+        with below(bar, "planning" if job.tokenizer is None else "tokenizing", " rows") as tell:
+            planned = job.planning.line_up(
+                view,
+                job.exporter,
+                name,
+                job.config,
+                job.tokenizer,
+                Kept(cache) if cache else None,
+                epochs=split == TRAIN,
+                progress=tell,
+            )
+        with below(bar, "writing", " rows") as tell:
+            options: dict[str, Any] = {"planned": planned, "rows_per_shard": job.rows_per_shard, "progress": tell}
             made[split] = report, export(view, report, job.exporter, name, places[split], **options)
     return made
 
@@ -478,72 +463,5 @@ def _rejects_path(rejects: Path | None, config: KTODataConfig, first: Path) -> P
     return rejects or configured or side_file(first, REJECTS_SUFFIX)
 
 
-def _check_cache(folder: Path) -> None:
-    """Refuse what a run would refuse that keeps something.
-
-    Raises:
-        SourceError: The cache cannot be written.
-    """
-    if why := cache_trouble(folder):
-        raise SourceError("cache_not_writable", str(folder), f"{why}; or say --no-cache")
-
-
 def _read_how(pieces: list[Piece]) -> list[tuple[KTODataConfig, list[Source]]]:
     return [(piece.config, find_sources(piece.files)) for piece in pieces]
-
-
-def _within(scratch: Path, path: Path | None) -> Path | None:
-    """Where a dry run writes the rejects: under their name, so that messages and the budget are the same."""
-    return scratch / "rejects" / path.name if path is not None else None
-
-
-def _all_within(scratch: Path, outputs: dict[str, Path]) -> dict[str, Path]:
-    """Where a dry run writes the outputs."""
-    return {split: scratch / "outputs" / path.name for split, path in outputs.items()}
-
-
-def _published(
-    places: dict[str, Path], outputs: dict[str, Path], staged: Path | None, rejects: Path | None
-) -> list[Path]:
-    """What a run would have published that wrote here: the outputs, what stands beside them, the rejects."""
-    here, there = places[TRAIN].parent, outputs[TRAIN].parent
-    sides = sorted({path.name for path in here.iterdir()} - {path.name for path in outputs.values()})
-    found = [*outputs.values(), *(there / name for name in sides)]
-    return [*found, *([rejects] if rejects is not None and staged is not None and staged.exists() else [])]
-
-
-@contextmanager
-def _staged(rejects: Path | None) -> Iterator[Path | None]:
-    """Hold the rejects back until the output stands, or the data turns out to be unusable.
-
-    An interrupted run so leaves an earlier one's files as they were, all of them.
-    """
-    if rejects is None:
-        yield None
-        return
-    staged = rejects.with_name(f".{rejects.name}.{os.getpid()}.staged")
-    try:
-        yield staged
-    except KtoFormatsError as error:
-        if isinstance(error, SourceError) and error.path == str(staged):  # a private name tells nobody anything
-            error.path, error.args = str(rejects), (str(error).replace(str(staged), str(rejects)),)
-        if isinstance(error, PluginError):  # a plugin that failed lets nothing be published
-            staged.unlink(missing_ok=True)
-        else:
-            _publish(staged, rejects)
-        raise
-    except BaseException:
-        staged.unlink(missing_ok=True)
-        raise
-    _publish(staged, rejects)
-
-
-def _publish(staged: Path, path: Path) -> None:
-    if not staged.exists():
-        return
-    try:
-        staged.replace(path)
-    except OSError as error:
-        staged.unlink(missing_ok=True)
-        message = f"the rejected records cannot be written there ({error.strerror})"
-        raise SourceError("not_writable", str(path), message) from error

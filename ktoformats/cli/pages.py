@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ktoformats.cli.outputs import TRAIN
+from ktoformats.cli.shared import below
 from ktoformats.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from ktoformats.cli.shared import Reporter
     from ktoformats.config.models import KTODataConfig
+    from ktoformats.report.audit import Audit
     from ktoformats.store.report import Report
     from ktoformats.store.view import View
 
@@ -40,7 +43,11 @@ def check_page(path: Path, option: str, taken: Iterable[Path] = ()) -> None:
 
 
 def page_of(
-    views: Mapping[str, tuple[View, Report]], config: KTODataConfig, batch_size: int | None, world_size: int | None
+    views: Mapping[str, tuple[View, Report]],
+    config: KTODataConfig,
+    batch_size: int | None,
+    world_size: int | None,
+    bar: Reporter | None,
 ) -> str:
     """The page of what a conversion made: its train split, and what the others share with it."""
     from ktoformats.report.audit import audit
@@ -51,8 +58,16 @@ def page_of(
     datasets = {split: KTODataset(view) for split, (view, _) in views.items()}
     view, report = views[TRAIN]
     training = Training(datasets.pop(TRAIN), None, limits_of(config))
-    sizes = {"batch_size": batch_size or DEFAULT_BATCH, "world_size": world_size or 1}
-    return audit(training, report, config, **sizes, others=datasets, view=view).to_html()
+    sizes: dict[str, Any] = {"batch_size": batch_size or DEFAULT_BATCH, "world_size": world_size or 1}
+    with below(bar, "looking", " parts") as tell:
+        found = audit(training, report, config, **sizes, others=datasets, view=view, progress=tell)
+    return drawn(found, 200, bar)
+
+
+def drawn(found: Audit, samples: int, bar: Reporter | None) -> str:
+    """The page of an audit; the bar is told of its parts."""
+    with below(bar, "drawing", " parts") as tell:
+        return found.to_html(samples, tell)
 
 
 def write_page(path: Path, html: str) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ktoformats.store.cache import Kept
     from ktoformats.store.view import View
     from ktoformats.train.export import Planned
+    from ktoformats.train.writing import Progress
 
 
 def planning_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,7 +101,7 @@ class Planning(NamedTuple):
         kept: Kept | None,
         *,
         epochs: bool,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Planned | None:
         """The planned rows; None where nothing was asked for.
 
@@ -112,7 +113,7 @@ class Planning(NamedTuple):
             tokenizer: Or None.
             kept: Where tokens and plans are kept.
             epochs: Whether several are written; not for a split that is only evaluated.
-            progress: Called with the rows of every batch that was tokenised.
+            progress: Called with how many rows have their tokens, and of how many.
         """
         if self.batch_size is None and tokenizer is None:
             return None

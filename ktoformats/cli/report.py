@@ -10,8 +10,9 @@ import click
 
 from ktoformats.cli import output
 from ktoformats.cli.output import json_option
-from ktoformats.cli.pages import DEFAULT_BATCH, check_page, write_page
+from ktoformats.cli.pages import DEFAULT_BATCH, check_page, drawn, write_page
 from ktoformats.cli.shared import (
+    below,
     config_option,
     data_config,
     format_option,
@@ -31,7 +32,6 @@ from ktoformats.report.whatif import what_if
 
 if TYPE_CHECKING:
     from ktoformats.config.models import KTODataConfig
-    from ktoformats.loader import KTODataLoader
     from ktoformats.report.audit import Audit
     from ktoformats.report.finding import Finding, Section
     from ktoformats.report.whatif import WhatIf
@@ -165,10 +165,19 @@ def command(
     changed = configured(*questions) if questions else None
     if page is not None:
         check_page(page, "-o", _paths_of(config))
-    loader, found = _audited(config, tokenizer_folder, batch_size, world_size, kept=not no_cache, shown=not as_json)
-    answer = None if changed is None else what_if(loader, changed, questions)
+    from ktoformats.loader import KTODataLoader
+    from ktoformats.report.audit import audit_loader
+
+    tokenizer = None if tokenizer_folder is None else _tokenizer(tokenizer_folder)
+    with progress(_bytes_of(config), shown=not as_json) as bar:
+        loader = KTODataLoader(config, tokenizer, not no_cache, progress=bar)
+        loader.load_dataset()
+        with below(bar, "looking") as tell:
+            found = audit_loader(loader, batch_size=batch_size, world_size=world_size, progress=tell)
+        html = drawn(found, samples, bar) if page is not None else ""
+        answer = None if changed is None else what_if(loader, changed, questions)
     if page is not None:
-        write_page(page, found.to_html(samples))
+        write_page(page, html)
     failed = broken(bounds, found.findings)
     if as_json:
         rules = list(dict.fromkeys(finding.rule for finding in failed))
@@ -205,25 +214,6 @@ def _config(sources: tuple[str, ...], validation: tuple[str, ...], config: KTODa
     if not made.train_file and not any(one.split == "train" for one in made.sources):
         raise ConfigError("no SOURCE was named, and the config has neither data.train_file nor data.sources")
     return made
-
-
-def _audited(
-    config: KTODataConfig,
-    tokenizer_folder: str | None,
-    batch_size: int,
-    world_size: int,
-    *,
-    kept: bool,
-    shown: bool,
-) -> tuple[KTODataLoader, Audit]:
-    from ktoformats.loader import KTODataLoader
-    from ktoformats.report.audit import audit_loader
-
-    tokenizer = None if tokenizer_folder is None else _tokenizer(tokenizer_folder)
-    total = _bytes_of(config)
-    with progress(total or 0, shown=shown and total is not None) as bar:
-        loader = KTODataLoader(config, tokenizer, kept, progress=bar)
-        return loader, audit_loader(loader, batch_size=batch_size, world_size=world_size)
 
 
 def _tokenizer(folder: str) -> Any:

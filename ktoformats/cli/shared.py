@@ -133,8 +133,11 @@ def _assign(plain: dict[str, Any], key: str, value: Any) -> None:
 
 
 @contextmanager
-def progress(total_bytes: int, *, shown: bool) -> Iterator[Reporter | None]:
-    """A progress bar on standard error while files are read; none when piped, quiet, or with --json."""
+def progress(total_bytes: int | None, *, shown: bool) -> Iterator[Reporter | None]:
+    """A progress bar on standard error while files are read; none when piped, quiet, or with --json.
+
+    Without a number of bytes it moves, and tells records and rate.
+    """
     if not shown or not output.draws_bars():
         yield None
         return
@@ -159,23 +162,25 @@ class Reporter:
         self._source = ""
         self._records = self._done = self._inside = 0
 
-    def counting(self, what: str, total: int) -> Callable[[int], None]:
-        """A bar below for other work: called with how much more of it is done."""
-        task = self._bar.add_task(what, total=total, rate="")
-
-        def step(done: int) -> None:
-            self._bar.advance(task, done)
-            one = next(one for one in self._bar.tasks if one.id == task)
-            self._bar.update(task, rate=f"{one.completed:,.0f}, {one.completed / (one.elapsed or 1e-9):,.0f}/s")
-
-        return step
-
     @contextmanager
-    def busy(self, what: str) -> Iterator[None]:
-        """A bar below that only moves, for work which does not tell how far it is."""
+    def below(self, what: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
+        """A bar below for other work; it only moves until it is told more.
+
+        Yields:
+            What is called with how much is done, and of how much; where less is done than before, the work has begun
+            anew.
+        """
         task = self._bar.add_task(what, total=None, rate="")
+
+        def tell(done: int, total: int) -> None:
+            one = next(one for one in self._bar.tasks if one.id == task)
+            if done < one.completed:
+                self._bar.reset(task)
+            rate = f"{done:,} of {total:,}{unit}, {done / (one.elapsed or 1e-9):,.0f}/s"
+            self._bar.update(task, completed=done, total=total, rate=rate)
+
         try:
-            yield
+            yield tell
         finally:
             self._bar.remove_task(task)
 
@@ -193,6 +198,16 @@ class Reporter:
             description=output.safe(Path(source).name, 40),
             rate=f"{self._records:,} records, {self._records / elapsed:,.0f}/s",
         )
+
+
+@contextmanager
+def below(bar: Reporter | None, what: str, unit: str = "") -> Iterator[Callable[[int, int], None] | None]:
+    """`bar.below`, where there is a bar."""
+    if bar is None:
+        yield None
+        return
+    with bar.below(what, unit) as tell:
+        yield tell
 
 
 def closing_table(report: Report) -> None:

@@ -11,13 +11,13 @@ from ktoformats.errors import ConfigError
 from ktoformats.page.render import to_html
 from ktoformats.report.lengths import TRL_MAX_LENGTH, dropped_by_trl, lengths_section, sizes_of
 from ktoformats.report.orders import batches_section
-from ktoformats.report.pages import Looked, page_of
+from ktoformats.report.pages import Looked, done_in_turn, page_of
 from ktoformats.report.records import labels_section, reading_section, texts_section
 from ktoformats.report.repeats import repeats_section, splits_section
 from ktoformats.report.verdicts import verdicts_section
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ktoformats.config.models import KTODataConfig
     from ktoformats.loader import PreferenceDataLoader
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ktoformats.train.dataset import KTODataset
     from ktoformats.train.encode import Style
     from ktoformats.train.planned import Training
+    from ktoformats.train.writing import Progress
 
 
 @dataclass(frozen=True)
@@ -64,20 +65,21 @@ class Audit:
             "notes": list(self.notes),
         }
 
-    def to_html(self, samples: int = 200) -> str:
+    def to_html(self, samples: int = 200, progress: Progress | None = None) -> str:
         """All of it as one HTML file: findings, the way from lines to samples, drawings, slices, samples to read.
 
         It needs nothing beside it, neither a network nor a script; texts of the data are escaped in it.
 
         Args:
             samples: How many samples to show at most, and how many rejected records.
+            progress: Called with how many parts of the page are made, and of how many.
 
         Raises:
             ConfigError: It was not made by `audit_loader`, or jinja2 and matplotlib are not installed.
         """
         if self._looked is None:
             raise ConfigError("a page shows samples: take an audit that audit_loader made")
-        return to_html(page_of(self, self._looked, samples))
+        return to_html(page_of(self, self._looked, samples, progress))
 
 
 def audit(
@@ -89,6 +91,7 @@ def audit(
     world_size: int = 1,
     others: Mapping[str, KTODataset] | None = None,
     view: View | None = None,
+    progress: Progress | None = None,
 ) -> Audit:
     """Look at a split before training on it.
 
@@ -100,6 +103,7 @@ def audit(
         world_size: Ranks.
         others: Splits to evaluate on, by name.
         view: What was chosen for the split, and what left out; a page shows both.
+        progress: Called with how many of its parts have been looked at, and of how many.
 
     Raises:
         ConfigError: The batch size cannot be planned with, or a limit leaves no room.
@@ -108,22 +112,25 @@ def audit(
     sizes = sizes_of(training)
     max_length = config.max_tokens or TRL_MAX_LENGTH
     kept = None if training.tokens is None else np.flatnonzero(~dropped_by_trl(sizes, max_length))
-    sections = [
-        reading_section(report, config),
-        labels_section(dataset, report, config),
-        verdicts_section(dataset, report),
-        texts_section(dataset),
-        repeats_section(dataset, report),
-        *([splits_section(dataset, others)] if others else []),
-        lengths_section(training, sizes, max_length),
-        batches_section(training, batch_size, world_size, config.random_seed, kept=kept),
+    looks: list[Callable[[], Section]] = [
+        lambda: reading_section(report, config),
+        lambda: labels_section(dataset, report, config),
+        lambda: verdicts_section(dataset, report),
+        lambda: texts_section(dataset),
+        lambda: repeats_section(dataset, report),
+        *([lambda: splits_section(dataset, others)] if others else []),
+        lambda: lengths_section(training, sizes, max_length),
+        lambda: batches_section(training, batch_size, world_size, config.random_seed, kept=kept),
     ]
+    sections = done_in_turn(looks, progress)
     looked = None if view is None else Looked(training, report, view, config.random_seed)
     sources, warnings, notes = report.ledger.files, report.warnings, report.notes
     return Audit(tuple(sources), len(dataset), tuple(sections), tuple(warnings), tuple(notes), looked)
 
 
-def audit_loader(loader: PreferenceDataLoader, *, batch_size: int = 8, world_size: int = 1) -> Audit:
+def audit_loader(
+    loader: PreferenceDataLoader, *, batch_size: int = 8, world_size: int = 1, progress: Progress | None = None
+) -> Audit:
     """Look at the train split of a loader, and at what its other splits share with it.
 
     A tokenizer without a chat template is given the last user turn of each prompt alone, and the audit says so.
@@ -132,16 +139,19 @@ def audit_loader(loader: PreferenceDataLoader, *, batch_size: int = 8, world_siz
         loader: Its splits are loaded if they were not; with a tokenizer, limits of length are looked at, too.
         batch_size: Samples of a batch on one rank, at least 2.
         world_size: Ranks.
+        progress: Called with how much is done, and of how much: rows that have their tokens, where there is a
+            tokenizer; then parts that have been looked at.
 
     Raises:
         KtoFormatsError: As `loader.load_dataset` and `audit`.
     """
     config = loader.config
     style: Style = "auto" if getattr(loader.tokenizer, "chat_template", None) else "standard"
-    training = loader.training("train", style=style)
+    training = loader.training("train", style=style, progress=progress)
     others = {name: loader.load_dataset(name) for name in ("validation", "test") if _is_there(name, config)}
-    sizes = {"batch_size": batch_size, "world_size": world_size}
-    return audit(training, loader.reports["train"], config, **sizes, others=others, view=loader.views["train"])
+    sizes: dict[str, Any] = {"batch_size": batch_size, "world_size": world_size}
+    report, view = loader.reports["train"], loader.views["train"]
+    return audit(training, report, config, **sizes, others=others, view=view, progress=progress)
 
 
 def _is_there(split: str, config: KTODataConfig) -> bool:

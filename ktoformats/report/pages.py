@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from ktoformats.report.slices import SHOWN, slices_of
 from ktoformats.store.account import cards, flow_parts, how_part, told_of, weights_block
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from ktoformats.page.model import Block, Cell
     from ktoformats.report.audit import Audit
     from ktoformats.report.finding import Section
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from ktoformats.store.report import Report
     from ktoformats.store.view import View
     from ktoformats.train.planned import Training
+    from ktoformats.train.writing import Progress
 
+_Made = TypeVar("_Made")
 _TEXTS_READ: Final = 50_000
 """Answers whose script is looked at, drawn from all."""
 
@@ -40,26 +44,36 @@ class Looked(NamedTuple):
     seed: int
 
 
-def page_of(found: Audit, looked: Looked, samples: int) -> Page:
+def done_in_turn(works: Sequence[Callable[[], _Made]], progress: Progress | None) -> list[_Made]:
+    """What each of them gives; progress is told after each."""
+    made = []
+    for work in works:
+        made.append(work())
+        if progress is not None:
+            progress(len(made), len(works))
+    return made
+
+
+def page_of(found: Audit, looked: Looked, samples: int, progress: Progress | None = None) -> Page:
     """The page of an audit.
 
     Args:
         found: What was found.
         looked: What was audited.
         samples: How many samples and rejects to show at most, of each kind: used, left out, rejected.
+        progress: Called with how many of its parts are made, and of how many.
     """
     sections = {one.name: one for one in found.sections}
-    parts = [
-        _findings(found),
-        *flow_parts(looked.report),
-        _labels(sections, looked.report),
-        _distributions(looked.training),
-        _texts(sections, looked),
-        _batches(sections["batches"]),
-        _slices(looked.training),
-        _browser(looked, samples),
-        how_part(looked.report),
+    works: list[Callable[[], Part]] = [
+        lambda: _labels(sections, looked.report),
+        lambda: _distributions(looked.training),
+        lambda: _texts(sections, looked),
+        lambda: _batches(sections["batches"]),
+        lambda: _slices(looked.training),
+        lambda: _browser(looked, samples),
     ]
+    first_parts = [_findings(found), *flow_parts(looked.report)]
+    parts = [*first_parts, *done_in_turn(works, progress), how_part(looked.report)]
     warnings = sum(one.severity == "warning" for one in found.findings)
     notes = len(found.findings) - warnings
     first = Card("Warnings", str(warnings), f"{notes} note{'s' * (notes != 1)}")

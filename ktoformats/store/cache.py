@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 WORTH_KEEPING: Final = 4096
 """Among fewer samples choosing again costs less than a look at the disk."""
+_ROWS_AT_ONCE: Final = 1 << 18
 _ROWS, _REASONS, _REPEATS, _AGAIN = "rows.npy", "reasons.npy", "repeats.npy", "again.npy"
 
 
@@ -77,19 +79,21 @@ class Kept:
         if entry is None or entry.facts["rows"] != len(samples):
             return None
         report.restore(entry.facts["report"])
-        chosen, reasons, repeats = (_mapped(entry, name) for name in (_ROWS, _REASONS, _REPEATS))
-        names = tuple((stage, reason) for stage, reason in entry.facts["names"])
-        occurrence = Occurrences(repeats[0], repeats[1].astype(np.int32))
-        return View(samples, reasons, names, _chosen=chosen, _occurrence=occurrence)
+        return _view_of(entry, samples)
 
-    def save_view(self, key: str | None, view: View, report: Report) -> None:
-        """Keep a view, if that is worth it and nobody has kept it meanwhile."""
+    def save_view(self, key: str | None, view: View, report: Report) -> View:
+        """Keep a view, if that is worth it; its numbers are then those of the files, which processes share."""
         rows = len(view.samples)
         if key is None or not self._cache.views or rows < WORTH_KEEPING or report.copied:
-            return
+            return view
         repeats = np.array([view.occurrence.rows, view.occurrence.numbers], np.int64)
-        arrays = {_ROWS: view.chosen, _REASONS: view.reasons, _REPEATS: repeats}
-        self._save(key, arrays, {"rows": rows, "names": view.names, "report": report.state()})
+
+        def write(folder: Path) -> None:
+            _write_chosen(view, folder / _ROWS)
+            _write({_REASONS: view.reasons, _REPEATS: repeats}, folder)
+
+        facts = {"rows": rows, "names": view.names, "report": report.state()}
+        return _view_of(self._save(key, write, facts), view.samples)
 
     def arrays(self, kind: str, key: str, make: Callable[[], Made]) -> Made:
         """Arrays that are kept, memory-mapped, and what was said of them; what is not there is made, and kept.
@@ -102,7 +106,8 @@ class Kept:
         entry = self.vault.open(kind, key)
         if entry is None:
             made, facts = make()
-            entry = self._save(key, {f"{name}.npy": array for name, array in made.items()}, facts, kind)
+            files = {f"{name}.npy": array for name, array in made.items()}
+            entry = self._save(key, partial(_write, files), facts, kind)
         return {path.stem: _mapped(entry, path.name) for path in entry.path.glob("*.npy")}, entry.facts
 
     def know_again(self, keys: list[str], samples: Samples) -> None:
@@ -117,15 +122,37 @@ class Kept:
         key = digest_of({"again": keys})
         entry = self.vault.open(VIEWS, key)
         if entry is None:
-            self._save(key, {_AGAIN: samples.again}, {"rows": len(samples)})
+            self._save(key, partial(_write, {_AGAIN: samples.again}), {"rows": len(samples)})
         else:
             samples.know_again(_mapped(entry, _AGAIN))
 
-    def _save(self, key: str, arrays: dict[str, Array], facts: dict[str, Any], kind: str = VIEWS) -> Entry:
+    def _save(self, key: str, write: Callable[[Path], None], facts: dict[str, Any], kind: str = VIEWS) -> Entry:
         with self.vault.only_builder(key), self.vault.folder(key) as folder:  # unlocked, others would sweep it away
-            for name, array in arrays.items():
-                np.save(folder / name, array, allow_pickle=False)
+            write(folder)
             return self.vault.publish(folder, kind, key, facts)
+
+
+def _write(arrays: dict[str, Array], folder: Path) -> None:
+    for name, array in arrays.items():
+        np.save(folder / name, array, allow_pickle=False)
+
+
+def _write_chosen(view: View, path: Path) -> None:
+    """What `np.save` writes of `view.chosen`, piece by piece: in memory it is 8 bytes for every sample."""
+    header = {"descr": "<i8", "fortran_order": False, "shape": (len(view),)}
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for start in range(0, len(view.reasons), _ROWS_AT_ONCE):
+            rows = np.flatnonzero(view.reasons[start : start + _ROWS_AT_ONCE] == 0)
+            (rows + start).astype("<i8", copy=False).tofile(stream)
+
+
+def _view_of(entry: Entry, samples: Samples) -> View:
+    chosen, reasons, repeats = (_mapped(entry, name) for name in (_ROWS, _REASONS, _REPEATS))
+    names = tuple((stage, reason) for stage, reason in entry.facts["names"])
+    return View(
+        samples, reasons, names, _chosen=chosen, _occurrence=Occurrences(repeats[0], repeats[1].astype(np.int32))
+    )
 
 
 def _mapped(entry: Entry, name: str) -> Array:

@@ -17,9 +17,15 @@ _BLOCK: Final = 1 << 15
 """Values at once: for millions of them memory is what takes the time, and so many stay in the processor's cache."""
 
 
-def mixed(values: NDArray[np.uint64], start: int = 0) -> NDArray[np.uint64]:
-    """The generator's last step, for each value plus a start; one dimension."""
-    found = np.add(values, np.uint64(start), dtype=np.uint64)
+def mixed(values: NDArray[np.uint64], start: int = 0, out: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:
+    """The generator's last step, for each value plus a start; one dimension.
+
+    Args:
+        values: They may be `out` as well: for millions of them new memory takes longer than the numbers.
+        start: Added to each.
+        out: Where the numbers go; None makes a new array.
+    """
+    found = np.add(values, np.uint64(start), out=out, dtype=np.uint64)
     spare = np.empty(min(_BLOCK, len(found)), np.uint64)
     for at in range(0, len(found), _BLOCK):
         z = found[at : at + _BLOCK]
@@ -32,6 +38,6 @@ def mixed(values: NDArray[np.uint64], start: int = 0) -> NDArray[np.uint64]:
     return found
 
 
-def mix(values: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
-    """A random number for each value, keyed by a seed."""
-    return mixed(values, (seed * 2 + 1) * GAMMA & _MASK)
+def mix(values: NDArray[np.uint64], seed: int, out: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:
+    """A random number for each value, keyed by a seed; see `mixed`."""
+    return mixed(values, (seed * 2 + 1) * GAMMA & _MASK, out)

@@ -143,7 +143,7 @@ def _kept(choice: Choice, files: list[list[Source]], kept: Kept, clerk: Clerk, r
     if view is None:
         kept.know_again([one.key for one in wanted], samples)
         view = choice.made(samples, report)
-        kept.save_view(key, view, report)
+        view = kept.save_view(key, view, report)
     return view
 
 

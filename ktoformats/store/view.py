@@ -205,10 +205,17 @@ def _runs(kinds: Array, rows: Array) -> tuple[Array, list[Array]]:
 
 def keys_of(samples: Samples, rows: Array, occurrence: Occurrences) -> Array:
     """uint64 per row: a hash of its content and occurrence, the same for any order of sources."""
-    keys, numbers = samples.numbers("key", rows), occurrence.of(rows)
-    again = np.flatnonzero(numbers)
-    keys[again] = mix(keys[again] + numbers[again].astype(np.uint64), 0)
+    keys = samples.numbers("key", rows)
+    _tell_apart(keys, rows, occurrence)
     return keys
+
+
+def _tell_apart(keys: Array, rows: Array, occurrence: Occurrences) -> None:
+    """Change the keys of repeats, in place."""
+    if len(occurrence.rows):
+        numbers = occurrence.of(rows)
+        again = np.flatnonzero(numbers)
+        keys[again] = mix(keys[again] + numbers[again].astype(np.uint64), 0)
 
 
 def renamed(table: pa.Table, occurrence: Array) -> pa.Table:
@@ -345,21 +352,59 @@ def balance(view: View, *, tolerance: float, seed: int, parts: Array | None = No
         if not min(counts):
             continue  # nothing to balance against; a missing label is judged, and told, by whoever asked
         target = int(min(counts) * (1 + tolerance))
-        larger = [side for side, count in zip(sides, counts, strict=True) if count > target]
-        lost += [highest(view, np.flatnonzero(side), target, seed) for side in larger]
+        lost += [
+            highest(view, side, target, seed) for side, count in zip(sides, counts, strict=True) if count > target
+        ]
     return _without_rows(view, np.concatenate(lost), ("balance", "balance")) if lost else view
 
 
-def highest(view: View, rows: Array, kept: int, seed: int) -> Array:
-    """Which of some chosen rows do not have one of the `kept` lowest seeded hashes; int64."""
-    keys = mix(view.keys(rows), seed)
-    bound = np.partition(keys, kept)[kept]
-    over = np.flatnonzero(keys >= bound)
-    spare = kept - (len(keys) - len(over))  # how many of those that equal the bound stay: the first ones
+def highest(view: View, side: Array, kept: int, seed: int) -> Array:
+    """Which of some chosen rows do not have one of the `kept` lowest seeded hashes, of equal ones the last; int64.
+
+    Args:
+        view: The samples.
+        side: Bool per row of the samples: those that are asked about, more than `kept`.
+        kept: How many stay.
+        seed: Of the hashes.
+    """
+    count = int(np.count_nonzero(side))
+    spread = _DEVIATIONS / (2 * count**0.5)
+    low, high = (round(min(max(kept / count + one, 0), 1) * _LARGEST) for one in (-spread, spread))
+    return _over(view, side, kept, seed, low, high)
+
+
+_LARGEST: Final = 2**64 - 1
+_DEVIATIONS: Final = 6
+"""Hashes are uniform: so many standard deviations around where it is expected the last one that stays is found."""
+
+
+def _over(view: View, side: Array, kept: int, seed: int, low: int, high: int) -> Array:
+    """As `highest`, where the last hash that stays should be from `low` to `high`.
+
+    Only those in between are held on to: where millions are chosen among, new memory costs more than all the rest.
+    """
+    samples, rows_over, rows_near, hashes_near, below = view.samples, [], [], [], 0
+    for number, (start, stop) in enumerate(pairwise(samples.starts)):
+        own = np.flatnonzero(side[start:stop])
+        hashes, rows = samples.numbers_of_part(number, "key")[own], own + start
+        _tell_apart(hashes, rows, view.occurrence)
+        hashes = mix(hashes, seed, out=hashes)
+        over, near = hashes > np.uint64(high), hashes >= np.uint64(low)
+        below += len(own) - int(np.count_nonzero(near))
+        near &= ~over
+        rows_over.append(rows[over])
+        rows_near.append(rows[near])
+        hashes_near.append(hashes[near])
+    rows, hashes = np.concatenate(rows_near), np.concatenate(hashes_near)
+    staying = kept - below
+    if not 0 <= staying < len(rows):
+        return _over(view, side, kept, seed, 0, _LARGEST)
+    bound = np.partition(hashes, staying)[staying]
+    last = np.flatnonzero(hashes >= bound)
+    spare = staying - (len(hashes) - len(last))  # how many of those that equal the bound stay: the first ones
     if spare:
-        over = np.setdiff1d(over, over[keys[over] == bound][:spare], assume_unique=True)
-    lost: Array = rows[over]
-    return lost
+        last = np.setdiff1d(last, last[hashes[last] == bound][:spare], assume_unique=True)
+    return np.concatenate([*rows_over, rows[last]])
 
 
 def _each(parts: Array) -> Iterator[Array]:

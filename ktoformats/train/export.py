@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ktoformats.plugin.kinds import Exporter
     from ktoformats.store.report import Report
-    from ktoformats.train.writing import Tokens
+    from ktoformats.train.writing import Progress, Tokens
 
 _ROWS_AT_ONCE: Final = 8192
 
@@ -76,6 +76,7 @@ def export(
     *,
     planned: Planned | None = None,
     rows_per_shard: int | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write a view to one file or folder, and its side files beside it.
 
@@ -88,6 +89,7 @@ def export(
             may be (see `check_folder`).
         planned: The order; None takes one that suits batches of any size.
         rows_per_shard: Write a folder of files with so many rows each, the last with fewer.
+        progress: Is told how many rows the exporter has taken; some go over them more than once.
 
     Returns:
         The manifest.
@@ -100,8 +102,8 @@ def export(
     tokens = planned.tokens if planned is not None and exporter.tokens else None
     if exporter.tokens and tokens is None:
         raise ConfigError(f"exporter {name!r} writes tokens, and no tokenizer was named")
-    view, rows, left_out = _ordered(view, exporter, name, planned)
-    batches = Batches(view, rows, tokens)
+    view, rows, left_out = _ordered(view, exporter, name, planned, progress)
+    batches = Batches(view, rows, tokens, progress)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f".{output.name}.", suffix=".part", dir=output.parent) as folder:
@@ -138,7 +140,7 @@ def export(
 
 
 def _ordered(
-    view: View, exporter: Exporter, name: str, planned: Planned | None
+    view: View, exporter: Exporter, name: str, planned: Planned | None, progress: Progress | None
 ) -> tuple[View, np.ndarray, dict[str, dict[str, int]]]:
     """The view to write from, its rows in the order to write, and what the exporter leaves out.
 
@@ -151,7 +153,7 @@ def _ordered(
         if rows is not None and unpacked is not view:
             rows = np.searchsorted(view.chosen, rows)
         view = unpacked
-    fit = fitting(view, exporter, name)
+    fit = fitting(view, exporter, name, progress)
     if rows is not None:
         if not np.isin(rows, fit.rows).all():
             raise ConfigError(f"rows are planned that exporter {name!r} leaves out; plan with those of `fitting`")

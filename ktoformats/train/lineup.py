@@ -18,14 +18,13 @@ from ktoformats.train.tokens import Tokens
 from ktoformats.train.writing import Batches, fitting, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ktoformats.plugin.kinds import Exporter
     from ktoformats.store.cache import Kept
     from ktoformats.store.numbers import Array
     from ktoformats.store.view import View
     from ktoformats.train.fit import Limits
     from ktoformats.train.plan import Plan
+    from ktoformats.train.writing import Progress
 
 
 _STYLES: Final[tuple[Any, ...]] = get_args(Style)
@@ -50,7 +49,7 @@ def line_up(
     wanted: Wanted,
     limits: Limits,
     kept: Kept | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Planned:
     """Plan an export.
 
@@ -64,7 +63,7 @@ def line_up(
         wanted: What to plan for.
         limits: How many tokens a row may have.
         kept: Where tokens and plans are kept.
-        progress: Called with the rows of every batch that was tokenised.
+        progress: Called with how many rows have their tokens, and of how many.
 
     Raises:
         ConfigError: The exporter does not write in training order, or needs a tokenizer and has none.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ktoformats.store.part import Part
     from ktoformats.store.samples import Samples
     from ktoformats.train.encode import Encoder
+    from ktoformats.train.writing import Progress
 
 _ROWS_AT_ONCE: Final = 2048
 
@@ -35,7 +36,7 @@ class Tokens:
         samples: All samples of a build.
         encoder: The tokenizer.
         kept: Where they are kept; None makes them for this once.
-        progress: Called with the rows of every batch that was tokenised.
+        progress: Called after every batch with how many rows have their tokens, and of how many.
     """
 
     def __init__(
@@ -43,13 +44,15 @@ class Tokens:
         samples: Samples,
         encoder: Encoder,
         kept: Kept | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.eos, self.pad, self.style = encoder.eos, encoder.pad, encoder.style
         self._encoder: Encoder | None = encoder
         self._progress = progress
-        self._parts = [self._of(part, encoder, kept) for part in samples.parts]
         self._starts = list(accumulate((part.rows for part in samples.parts), initial=0))
+        self._parts = [
+            self._of(part, start, encoder, kept) for part, start in zip(samples.parts, self._starts, strict=False)
+        ]
 
     @cached_property
     def digest(self) -> str:
@@ -101,9 +104,13 @@ class Tokens:
         places = [(number, np.flatnonzero(own == number)) for number in np.unique(own).tolist()]
         return [(number, here, rows[here] - self._starts[number]) for number, here in places]
 
-    def _of(self, part: Part, encoder: Encoder, kept: Kept | None) -> Encoded:
+    def _of(self, part: Part, start: int, encoder: Encoder, kept: Kept | None) -> Encoded:
+        def tell(rows: int) -> None:
+            if self._progress is not None:
+                self._progress(start + rows, self._starts[-1])
+
         def make() -> tuple[dict[str, Array], dict[str, Any]]:
-            arrays = _arrays(_encoded(part, encoder, self._progress))
+            arrays = _arrays(_encoded(part, encoder, tell))
             return arrays, {"rows": part.rows, "style": self.style}
 
         if kept is None or part.path is None or not part.coded:  # a coded one is a shard, and named by its content
@@ -124,14 +131,14 @@ def _map(encoded: Encoded, function: Callable[[Any], Any]) -> Encoded:
     return Encoded(lists[0], lists[1], function(encoded.faults))
 
 
-def _encoded(part: Part, encoder: Encoder, progress: Callable[[int], None] | None) -> list[Encoded]:
-    made = []
+def _encoded(part: Part, encoder: Encoder, tell: Callable[[int], None]) -> list[Encoded]:
+    made, count = [], 0
     for batch in part.batches():
         for start in range(0, len(batch), _ROWS_AT_ONCE):
             rows = batch.slice(start, _ROWS_AT_ONCE)
             made.append(encoder.encode(rows))
-            if progress is not None:
-                progress(len(rows))
+            count += len(rows)
+            tell(count)
     return made
 
 

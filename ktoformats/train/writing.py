@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ktoformats.plugin.kinds import Written
     from ktoformats.store.view import View
 
+    Progress = Callable[[int, int], None]
+    """Called with how many rows were handed out, and of how many; the first is small again where they are gone over
+    once more."""
     Tokens = Callable[[int, int], Sequence[pa.Array]]
     """From a slice of the file order, as start and stop, to the columns of `TOKENS`."""
 
@@ -41,32 +44,46 @@ class Batches:
         view: The samples.
         rows: int64, the rows of samples in the order to write.
         tokens: Gives the columns of `TOKENS`; None leaves them out.
-        first: The place in the file order of the first of these rows.
+        progress: Is told of every batch.
+        span: The place in the file order of the first of these rows, and the length of it; None means that they are
+            all of it.
     """
 
-    def __init__(self, view: View, rows: np.ndarray, tokens: Tokens | None = None, *, first: int = 0) -> None:
+    def __init__(
+        self,
+        view: View,
+        rows: np.ndarray,
+        tokens: Tokens | None = None,
+        progress: Progress | None = None,
+        *,
+        span: tuple[int, int] | None = None,
+    ) -> None:
         self._view = view
         self._rows = rows
         self._tokens = tokens
-        self._first = first
+        self._progress = progress
+        self._first, self._whole = span or (0, len(rows))
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for start in range(0, len(self._rows), _ROWS_AT_ONCE):
             rows = self._rows[start : start + _ROWS_AT_ONCE]
             table = self._view.take(rows)
+            place = self._first + start
             if self._tokens is not None:
-                place = self._first + start
                 for field, column in zip(TOKENS, self._tokens(place, place + len(rows)), strict=True):
                     table = table.append_column(field, column)
             yield from table.combine_chunks().to_batches()
             forget_pages()
+            if self._progress is not None:
+                self._progress(place + len(rows), self._whole)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def part(self, start: int, stop: int) -> Batches:
         """Some of them, that follow each other."""
-        return Batches(self._view, self._rows[start:stop], self._tokens, first=self._first + start)
+        span = self._first + start, self._whole
+        return Batches(self._view, self._rows[start:stop], self._tokens, self._progress, span=span)
 
 
 class Fit(NamedTuple):
@@ -78,13 +95,14 @@ class Fit(NamedTuple):
     """Reason to label to the number of samples that it cannot hold."""
 
 
-def fitting(view: View, exporter: Exporter, name: str) -> Fit:
+def fitting(view: View, exporter: Exporter, name: str, progress: Progress | None = None) -> Fit:
     """Ask an exporter which samples its form can hold.
 
     Args:
         view: The samples.
         exporter: Says what it refuses.
         name: Its plugin name, for messages.
+        progress: Is told of every batch, where it is asked at all.
 
     Raises:
         KTODataError: It refuses some, and they are not to be left out; the message names the first.
@@ -96,7 +114,7 @@ def fitting(view: View, exporter: Exporter, name: str) -> Fit:
     left_out: dict[str, dict[str, int]] = {}
     first = ""
     start = 0
-    for batch in Batches(view, view.chosen):
+    for batch in Batches(view, view.chosen, progress=progress):
         own = kept[start : start + len(batch)]
         good = np.asarray(pa.compute.equal(batch.column("label"), GOOD))
         for reason, mask in _refused(exporter, name, batch):

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from ktoformats import KTODataError, SourceError
-from ktoformats.cli.convert import _staged
+from ktoformats.cli.staging import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -284,7 +284,7 @@ def test_a_mapping_in_a_file(text: str, run: Callable[..., Any], lines: Callable
 
 def stage(rejects: Path, error: BaseException | None = None) -> None:
     """Write rejects as a run does that ends so."""
-    with _staged(rejects) as staged:
+    with held_back(rejects) as staged:
         if staged is not None:
             staged.write_text("this run's")
         if error is not None:

@@ -244,7 +244,7 @@ def test_the_lowest_hashes_stay(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         if coarse:
-            patch.setattr(views, "mix", lambda values, seed: (values + np.uint64(seed)) % np.uint64(3))
+            patch.setattr(views, "mix", lambda values, seed, out=None: (values + np.uint64(seed)) % np.uint64(3))
         view = view_of(of, data)
         sources = [one.source for one in of]
         parts = np.array(sources, np.int64) if by_source else None
@@ -260,12 +260,34 @@ def test_the_lowest_hashes_stay(
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("tolerance", [0, 0.3, 1])
 def test_of_equal_hashes_the_first_stay(monkeypatch: pytest.MonkeyPatch, seed: int, tolerance: float) -> None:
-    monkeypatch.setattr(views, "mix", lambda values, seed: (values + np.uint64(seed)) % np.uint64(3))
+    monkeypatch.setattr(views, "mix", lambda values, seed, out=None: (values + np.uint64(seed)) % np.uint64(3))
     of = [Row(number, good=number % 5 == 0) for number in range(60)]
     view = views.whole(samples_of(of))
     found = balance(view, tolerance=tolerance, seed=seed)
     assert found.counts() == {"good": 12, "bad": int(12 * (1 + tolerance))}
     assert found.chosen.tolist() == staying(view, of, tolerance, [0] * 60, seed)
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_many_are_balanced_like_few(monkeypatch: pytest.MonkeyPatch, *, skewed: bool) -> None:
+    """Only some of many hashes are held on to; where they are not uniform, all."""
+    if skewed:
+        monkeypatch.setattr(views, "mix", lambda values, seed, out=None: values % np.uint64(1000 + seed))
+    of = [Row(number % 9000, good=number % 5 == 0, source=number // 4000) for number in range(12_000)]
+    parts = [part for start in range(0, len(of), 4000) for part in samples_of(of[start : start + 4000]).parts]
+    view = views.whole(Samples(parts))
+    asked = []
+    real = views._over
+
+    def listen(*args: Any) -> Any:
+        asked.append(args)
+        return real(*args)
+
+    monkeypatch.setattr(views, "_over", listen)
+    for seed in range(3):
+        found = balance(view, tolerance=0.5, seed=seed)
+        assert found.chosen.tolist() == staying(view, of, 0.5, [0] * len(of), seed)
+    assert len(asked) == (6 if skewed else 3)
 
 
 def test_balancing_depends_on_the_seed_and_not_on_the_order() -> None:

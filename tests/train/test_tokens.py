@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -286,10 +287,12 @@ def test_rows_are_tokenised_in_batches_and_told_of(
     loader = load(tokenizer_of())
     loader.load_dataset()
     samples = loader.views["train"].samples
-    told: list[int] = []
-    tokens = Tokens(samples, Encoder(tokenizer_of()), None, told.append)
-    assert sum(told) == ROWS
-    assert max(told) == 7
+    told: list[tuple[int, int]] = []
+    tokens = Tokens(samples, Encoder(tokenizer_of()), None, lambda *one: told.append(one))
+    assert {total for _, total in told} == {ROWS}
+    done = [0, *(one for one, _ in told)]
+    assert done[-1] == ROWS
+    assert {after - before for before, after in pairwise(done)} <= set(range(1, 8))
     assert ids(tokens) == expected(samples, tokenizer_of())
 
 
