@@ -403,6 +403,8 @@ class PreferenceDataLoader:
             raise
         self.reports[split], self._last = report, split
         self.views[split] = view
+        if report.rejects:
+            self.logger.warning("rejected records: loader.reports[%r].rejects has lines and reasons", split)
         return view
 
     def why(self, what: str, split: str = "train") -> list[Story]:

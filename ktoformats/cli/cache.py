@@ -97,7 +97,7 @@ def list_entries(cache_dir: Path | None, *, as_json: bool) -> None:
         for row in rows
     ]
     output.table(output.safe(vault.root), ("kind", "name", "last used", "samples", "size"), cells, numbers=2)
-    output.say(f"{len(rows)} entries, {size(total)}")
+    output.say(f"{_entries(len(rows))}, {size(total)}")
 
 
 @command.command()
@@ -131,9 +131,13 @@ def verify(ctx: click.Context, cache_dir: Path | None, *, as_json: bool) -> None
     else:
         for name in damaged:
             output.warn(f"{name} was damaged, and is moved aside")
-        output.say(f"{len(paths)} entries checked, {len(damaged)} damaged")
+        output.say(f"{_entries(len(paths))} checked, {len(damaged)} damaged")
     if damaged:
         ctx.exit(1)
+
+
+def _entries(count: int) -> str:
+    return f"{count} {'entry' if count == 1 else 'entries'}"
 
 
 def _is_sound(vault: Vault, path: Path) -> bool:
@@ -191,7 +195,7 @@ def prune(cache_dir: Path | None, days: float, most: int | None, *, dry_run: boo
         return
     more = f" and {len(aside)} set aside as damaged" if aside else ""
     done = "would remove" if dry_run else "removed"
-    output.say(f"{done} {len(gone)} of {len(rows)} entries{more}, {size(freed)}")
+    output.say(f"{done} {len(gone)} of {_entries(len(rows))}{more}, {size(freed)}")
 
 
 def _outdated(rows: list[dict[str, Any]], days: float, most: int | None) -> list[dict[str, Any]]:
@@ -229,7 +233,7 @@ def clear(cache_dir: Path | None, *, yes: bool, as_json: bool) -> None:
     aside = _aside(vault)
     total = sum(row["bytes"] for row in rows) + sum(aside)
     if rows and not yes:
-        _ask(f"Remove {len(rows)} entries, {size(total)}, from {output.safe(vault.root)}?")
+        _ask(f"Remove {_entries(len(rows))}, {size(total)}, from {output.safe(vault.root)}?")
     _remove(vault, rows)
     for note in (vault.root / DIGESTS).glob("*.json"):
         if _DIGEST_NOTE.fullmatch(note.name):
@@ -238,7 +242,7 @@ def clear(cache_dir: Path | None, *, yes: bool, as_json: bool) -> None:
         output.print_json({"removed": [row["name"] for row in rows], "set_aside": len(aside), "bytes": total})
         return
     more = f" and {len(aside)} set aside as damaged" if aside else ""
-    output.say(f"removed {len(rows)} entries{more}, {size(total)}")
+    output.say(f"removed {_entries(len(rows))}{more}, {size(total)}")
 
 
 def _ask(question: str) -> None:

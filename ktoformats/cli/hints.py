@@ -61,6 +61,9 @@ def explained(error: KTODataError, pieces: Iterable[tuple[KTODataConfig, Sequenc
     if total.lines == total.blank and not total.samples:
         names = ", ".join(source.name for _, sources in pieces for source in list(sources)[:3])
         hints.append(f"there is no record in {names}; name a file that holds some")
+    elif not total.samples:
+        named = [source.name for _, sources in pieces for source in sources if source.name != "-"]
+        hints += [f"`ktoformats inspect {name}` says what would read such records" for name in named[:1]]
     if hints:
         error.args = ("; ".join([str(error), *dict.fromkeys(hints)]),)
 

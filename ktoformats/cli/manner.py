@@ -117,13 +117,17 @@ def _is_utf8(stream: IO[str]) -> bool:
     return (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
 
 
+_TOLD_ANYWAY: Final = ("prepare", "loader")
+"""Modules that log the notes and warnings of a report, which commands tell with the rest of it."""
+
+
 class _Handler(logging.Handler):
     """Log records as lines on standard error, whatever that is at the moment: a progress bar takes its place."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one."""
-        if record.module == "prepare" and record.levelno == logging.WARNING:
-            return  # the notes and warnings of a report, which commands tell with the rest of it
+        if record.module in _TOLD_ANYWAY and record.levelno == logging.WARNING:
+            return
         try:
             message = record.getMessage()
             if not say_aside(record.levelname.lower(), message, "") and sys.stderr is not None:

@@ -79,10 +79,10 @@ def what_if(loader: PreferenceDataLoader, changed: KTODataConfig, changes: tuple
         loader.load_dataset(_SPLIT)
     view, report = loader.views[_SPLIT], loader.reports[_SPLIT]
     _refuse_reading(loader, changed, report)
-    other = _chosen(loader, changed, view, report)
+    other, told = _chosen(loader, changed, view, report)
     before, after = view.counts(), other.counts()
     moves = [str(one) for one in view.diff(other)]
-    notes: list[str] = []
+    notes = []
     if changed.scales != loader.config.scales:
         read = _read_again(
             other, assemble(changed, loader.registry).pipeline.labels, _columns(loader.config, changed)
@@ -92,6 +92,9 @@ def what_if(loader: PreferenceDataLoader, changed: KTODataConfig, changes: tuple
             f"{count} samples: labelled {was}, then {now}" for (was, now), count in read.most_common() if was != now
         ]
         notes += _untold(report)
+    else:  # what is warned of counts labels, and these are read again after the choice
+        notes += [f"then warned: {text}" for text in told.warnings if text not in report.warnings]
+        notes += [f"no longer warned: {text}" for text in report.warnings if text not in told.warnings]
     return WhatIf(changes, before, after, tuple(moves), tuple(notes))
 
 
@@ -112,12 +115,13 @@ def _refuse_reading(loader: PreferenceDataLoader, changed: KTODataConfig, report
     )
 
 
-def _chosen(loader: PreferenceDataLoader, changed: KTODataConfig, view: View, report: Report) -> View:
-    """The view that the changed configuration chooses of the same samples."""
+def _chosen(loader: PreferenceDataLoader, changed: KTODataConfig, view: View, report: Report) -> tuple[View, Report]:
+    """The view that the changed configuration chooses of the same samples, and what is told of it."""
     lenient = changed.model_copy(update={"require_both_labels": False, "strict": False})
     pieces = pieces_of(_SPLIT, lenient, lambda own: assemble(own, loader.registry))
-    choice = Choice(_SPLIT, lenient, pieces, Stages(), for_training=False)
-    return choice.made(view.samples, Report(_SPLIT, report.ledger, rejects=report.rejects, seed=changed.random_seed))
+    choice = Choice(_SPLIT, lenient, pieces, Stages(), for_training=True)
+    told = Report(_SPLIT, report.ledger, rejects=report.rejects, seed=changed.random_seed)
+    return choice.made(view.samples, told), told
 
 
 def _columns(config: KTODataConfig, changed: KTODataConfig) -> set[str]:

@@ -127,6 +127,7 @@ def export(
             sync(part)
             order = "training" if exporter.training_order else "source"
             manifest = manifest_of(report, exporter=name, order=order, rows=len(rows), told=told, **facts)
+            manifest["weights"] = loss_weights(written.good, written.bad)  # of what was written, as in the settings
             write_manifest(side_file(part, MANIFEST_SUFFIX), manifest)
             if exporter.training_order:
                 write_rows(side_file(part, ROWS_SUFFIX), _origins(view, rows))

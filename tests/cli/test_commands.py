@@ -88,7 +88,7 @@ def test_convert_writes_trl_rows_and_side_files(
     )
     assert manifest["order"] == "training"
     assert manifest["told"] == {"style": "standard", "touching": 2}
-    assert "2 prompts run into their completions" in done.stdout
+    assert "2 prompts and their completions meet without white space" in done.stdout
     assert "wrote 2 samples to deep/train.jsonl (trl, standard, training order)" in done.stdout
     assert ":3: " in done.stderr
 

@@ -228,7 +228,7 @@ def test_progress_tells_rate_and_time_left(tmp_path: Path, lines: Callable[..., 
     shown = in_terminal(["convert", str(source), "-o", "x.jsonl"], tmp_path, COLUMNS="120")
     assert re.search(r"records, [\d,]+/s", shown)
     assert re.search(r"\d:\d\d:\d\d", shown)
-    assert "writing 60,000 samples" in shown
+    assert re.search(r"writing .*[\d,]+ of 60,000 rows, [\d,]+/s", shown)
     shown = in_terminal(["cache", "verify"], tmp_path, COLUMNS="120")
     assert "checking" in shown
     assert re.search(r"[\d.]+ ?[kMG]?B/s|bytes/s|\?", shown)

@@ -59,6 +59,15 @@ def test_the_answer_is_what_the_change_gives(asked: Callable[..., Any], changes:
     assert answer.before == {"good": 80, "bad": 80}
 
 
+def test_a_change_that_moves_no_sample_may_change_what_is_warned_of(asked: Callable[..., Any]) -> None:
+    answer, kept = asked({"min_samples_per_label": 50})
+    assert answer.before == answer.after == kept
+    few = "train: only 80 good and 80 bad samples, fewer than min_samples_per_label (100)"
+    assert answer.notes == (f"no longer warned: {few}",)
+    answer, _ = asked({"min_samples_per_label": 81}, min_samples_per_label=10)
+    assert answer.notes == (f"then warned: {few.replace('100', '81')}",)
+
+
 def test_a_scale_moves_labels_and_tells_what_it_cannot_see(asked: Callable[..., Any]) -> None:
     answer, _ = asked({"scales": STRICTER})
     assert answer.moves == ("40 samples: labelled good, then neutral",)

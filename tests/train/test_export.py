@@ -25,6 +25,7 @@ from ktoformats import (
     to_samples,
 )
 from ktoformats.errors import PluginContractError
+from ktoformats.store.report import loss_weights
 from ktoformats.train.export import Planned, export
 from ktoformats.train.shards import check_folder, publish
 from ktoformats.train.sidefiles import FAILED_SUFFIX, MANIFEST_SUFFIX, ROWS_SUFFIX, side_file, write_manifest
@@ -299,6 +300,8 @@ def test_or_is_left_out_and_counted_before_the_order_is_made(made: Made, tmp_pat
     assert manifest["told"] == {"count": 10, "left_out": {"long": {"good": 0, "bad": 2}}}
     assert manifest["rows"] == 10 == len(rows_beside(tmp_path / "x"))
     assert yaml.safe_load(manifest["settings"])["bad"] == 6
+    assert manifest["weights"] == loss_weights(4, 6) != report.weights(), "of what was written"
+    assert yaml.safe_load((tmp_path / "x.manifest.yaml").read_text())["weights"] == manifest["weights"]
     fit = fitting(view, dropping, "notes")
     assert fit.rows.tolist() == list(range(10))
     with pytest.raises(ConfigError, match="rows are planned that exporter 'notes' leaves out"):

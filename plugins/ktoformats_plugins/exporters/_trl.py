@@ -59,7 +59,7 @@ class TrlRows(ForTrainer):
             yield from to_trl_rows(batch, self.style, tools=bool(self.tools), separator=self.separator)
 
     def told(self, batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
-        """The style, and how many prompts run into their completions; style must be decided."""
+        """The style, and how many prompts have no white space before their completions; style must be decided."""
         if self.style != "standard" or self.separator:
             return {"style": self.style}
         touching = sum(_fit.touching(batch) for batch in batches)
@@ -90,8 +90,8 @@ def kto_config(written: Written) -> str:
     touching = ""
     if count := written.told.get("touching"):
         touching = (
-            f"# {count} prompts run into their completions, no white space between them, and TRL joins the two:\n"
-            "# tokens may reach across; --to '{trl: {separator: \"\\n\"}}' sets them apart\n"
+            f"# {count} prompts and their completions meet without white space; TRL joins the two, so a token may\n"
+            "# reach from one into the other: --to '{trl: {separator: \"\\n\"}}' sets them apart\n"
         )
     epochs = f"# {written.epochs} epochs stand in the file\n" if written.epochs > 1 else ""
     processes = f"# planned for {written.world_size} processes\n" if written.world_size > 1 else ""
