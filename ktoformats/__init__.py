@@ -96,9 +96,10 @@ _HOMES = {
     "ktoformats.train.collate": ("KTOCollator",),
     "ktoformats.train.fit": ("FitReport", "Fitted", "Limits"),
     "ktoformats.train.plan": ("Plan", "PlanReport", "PlanTerms", "Traits"),
-    "ktoformats.train.planned": ("KTOTokenDataset", "PlanSampler", "Training"),
+    "ktoformats.train.planned": ("KTOTokenDataset", "PlanSampler"),
     "ktoformats.train.sampler": ("ElasticBatchSampler",),
     "ktoformats.train.stream": ("KTOStream",),
+    "ktoformats.train.training": ("Training",),
     "ktoformats.train.rows": ("needs_messages", "to_samples", "to_trl_rows"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -496,9 +497,6 @@ if TYPE_CHECKING:
     from ktoformats.train.planned import (
         PlanSampler as PlanSampler,
     )
-    from ktoformats.train.planned import (
-        Training as Training,
-    )
     from ktoformats.train.rows import (
         needs_messages as needs_messages,
     )
@@ -513,6 +511,9 @@ if TYPE_CHECKING:
     )
     from ktoformats.train.stream import (
         KTOStream as KTOStream,
+    )
+    from ktoformats.train.training import (
+        Training as Training,
     )
 
 if not TYPE_CHECKING:

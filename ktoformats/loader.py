@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from ktoformats.train.encode import Style
     from ktoformats.train.plan import Partners, Plan
     from ktoformats.train.plan import Remainder as PlanRemainder
-    from ktoformats.train.planned import Training, Weights
     from ktoformats.train.stream import KTOStream
+    from ktoformats.train.training import Training, Weights
     from ktoformats.train.why import Story
 
 _ASSEMBLIES = 16
@@ -160,6 +160,17 @@ class PreferenceDataLoader:
         self.logger.info("Loaded %d KTO samples for %s split", len(dataset), split)
         return dataset
 
+    def view(self, split: str = "train") -> View:
+        """What is chosen for a split, and what was left out: a dataset without torch.
+
+        Args:
+            split: As in `load_dataset`; it is loaded if it was not.
+
+        Raises:
+            As `load_dataset`.
+        """
+        return self.views[split] if split in self.views else self._load_view(split)
+
     def load_records(self, rows: Iterable[Mapping[str, Any]], split: str = "train") -> KTODataset:
         """Load records that are in memory, or come one by one.
 
@@ -232,13 +243,13 @@ class PreferenceDataLoader:
             ConfigError: The tokenizer cannot place the samples, or a limit leaves no room.
             KtoFormatsError: As `load_dataset`.
         """
-        from ktoformats.train.dataset import KTODataset
+        from ktoformats.train.chosen import Chosen
         from ktoformats.train.encode import Encoder
         from ktoformats.train.fit import limits_of
-        from ktoformats.train.planned import Training
         from ktoformats.train.tokens import Tokens
+        from ktoformats.train.training import Training
 
-        view = self.views[split] if split in self.views else self._load_view(split)
+        view = self.view(split)
         known = self._trainings.get((split, style))
         if known is not None and known[0] is view:
             return known[1]
@@ -247,7 +258,7 @@ class PreferenceDataLoader:
         tokens = None
         if self.tokenizer is not None:
             tokens = Tokens(view.samples, Encoder(self.tokenizer, style), kept, progress)
-        made = Training(KTODataset(view), tokens, limits_of(self.config), kept)
+        made = Training(Chosen(view), tokens, limits_of(self.config), kept)
         self._trainings[split, style] = view, made
         return made
 
@@ -423,7 +434,7 @@ class PreferenceDataLoader:
         """
         from ktoformats.train.why import why
 
-        view = self.views[split] if split in self.views else self._load_view(split)
+        view = self.view(split)
         pieces = self._pieces(split)
         files = [(one, piece.assembly) for piece in pieces for one in find_sources(piece.files)]
         return why(what, view, files, self.reports[split].rejects)

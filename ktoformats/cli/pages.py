@@ -51,11 +51,11 @@ def page_of(
 ) -> str:
     """The page of what a conversion made: its train split, and what the others share with it."""
     from ktoformats.report.audit import audit
-    from ktoformats.train.dataset import KTODataset
+    from ktoformats.train.chosen import Chosen
     from ktoformats.train.fit import limits_of
-    from ktoformats.train.planned import Training
+    from ktoformats.train.training import Training
 
-    datasets = {split: KTODataset(view) for split, (view, _) in views.items()}
+    datasets = {split: Chosen(view) for split, (view, _) in views.items()}
     view, report = views[TRAIN]
     training = Training(datasets.pop(TRAIN), None, limits_of(config))
     sizes: dict[str, Any] = {"batch_size": batch_size or DEFAULT_BATCH, "world_size": world_size or 1}

@@ -171,7 +171,7 @@ def command(
     tokenizer = None if tokenizer_folder is None else _tokenizer(tokenizer_folder)
     with progress(_bytes_of(config), shown=not as_json) as bar:
         loader = KTODataLoader(config, tokenizer, not no_cache, progress=bar)
-        loader.load_dataset()
+        loader.view()
         with below(bar, "looking") as tell:
             found = audit_loader(loader, batch_size=batch_size, world_size=world_size, progress=tell)
         html = drawn(found, samples, bar) if page is not None else ""

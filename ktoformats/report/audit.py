@@ -15,6 +15,7 @@ from ktoformats.report.pages import Looked, done_in_turn, page_of
 from ktoformats.report.records import labels_section, reading_section, texts_section
 from ktoformats.report.repeats import repeats_section, splits_section
 from ktoformats.report.verdicts import verdicts_section
+from ktoformats.train.chosen import Chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
     from ktoformats.report.finding import Finding, Section
     from ktoformats.store.report import Report
     from ktoformats.store.view import View
-    from ktoformats.train.dataset import KTODataset
     from ktoformats.train.encode import Style
-    from ktoformats.train.planned import Training
+    from ktoformats.train.training import Training
     from ktoformats.train.writing import Progress
 
 
@@ -89,7 +89,7 @@ def audit(
     *,
     batch_size: int = 8,
     world_size: int = 1,
-    others: Mapping[str, KTODataset] | None = None,
+    others: Mapping[str, Chosen] | None = None,
     view: View | None = None,
     progress: Progress | None = None,
 ) -> Audit:
@@ -148,9 +148,9 @@ def audit_loader(
     config = loader.config
     style: Style = "auto" if getattr(loader.tokenizer, "chat_template", None) else "standard"
     training = loader.training("train", style=style, progress=progress)
-    others = {name: loader.load_dataset(name) for name in ("validation", "test") if _is_there(name, config)}
+    others = {name: Chosen(loader.view(name)) for name in ("validation", "test") if _is_there(name, config)}
     sizes: dict[str, Any] = {"batch_size": batch_size, "world_size": world_size}
-    report, view = loader.reports["train"], loader.views["train"]
+    report, view = loader.reports["train"], loader.view()
     return audit(training, report, config, **sizes, others=others, view=view, progress=progress)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ktoformats.report.finding import Severity
     from ktoformats.store.numbers import Array
     from ktoformats.train.fit import FitReport
-    from ktoformats.train.planned import Training
+    from ktoformats.train.training import Training
 
 TRL_MAX_LENGTH: Final = 1024
 """The `max_length` of TRL's KTOConfig, unless somebody sets it."""

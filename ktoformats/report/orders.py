@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ktoformats.store.numbers import Array
     from ktoformats.store.samples import Samples
     from ktoformats.train.plan import Partners, Traits
-    from ktoformats.train.planned import Training
+    from ktoformats.train.training import Training
 
 PAIRS_AT_ONCE: Final = 1000
 """Rows of a chunk in which TRL takes pairs apart: what `datasets` hands to a batched map."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ktoformats.store.numbers import Array
     from ktoformats.store.report import Report
     from ktoformats.store.view import View
-    from ktoformats.train.planned import Training
+    from ktoformats.train.training import Training
     from ktoformats.train.writing import Progress
 
 _Made = TypeVar("_Made")

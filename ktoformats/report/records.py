@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ktoformats.config.models import KTODataConfig
     from ktoformats.report.finding import Severity
     from ktoformats.store.report import Report
-    from ktoformats.train.dataset import KTODataset
+    from ktoformats.train.chosen import Chosen
 
 SMALL: Final = 0.1
 """A label with less than this share of all samples is rare: the paper of KTO goes no further down."""
@@ -67,7 +67,7 @@ def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in ordered)
 
 
-def labels_section(dataset: KTODataset, report: Report, config: KTODataConfig) -> Section:
+def labels_section(dataset: Chosen, report: Report, config: KTODataConfig) -> Section:
     """Good and bad, before and after filters and balance."""
     made = by_label(dataset.samples.good[: report.total.samples])  # what oversample repeats stands behind them
     dropped = report.dropped_by()
@@ -128,7 +128,7 @@ def _few(used: dict[str, int], rare: str, share: float, least: int) -> Finding:
     return Finding("small-minority", used[rare], 1 - share, "note", message, advice)
 
 
-def texts_section(dataset: KTODataset) -> Section:
+def texts_section(dataset: Chosen) -> Section:
     """Tokens of chat templates in texts, and prompts that ask nothing."""
     samples, rows = dataset.samples, dataset.rows
     found = [np.zeros(0, np.int64)]

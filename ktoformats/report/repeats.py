@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from ktoformats.store.numbers import Array
     from ktoformats.store.report import Report
     from ktoformats.store.samples import Samples
-    from ktoformats.train.dataset import KTODataset
+    from ktoformats.train.chosen import Chosen
 
 MANY: Final = 0.1
 """Equal texts are worth a warning from this share of all samples on."""
 _SHOWN: Final = 60
 
 
-def repeats_section(dataset: KTODataset, report: Report) -> Section:
+def repeats_section(dataset: Chosen, report: Report) -> Section:
     """Duplicates, contradictions, pairs of equal sides, and one text as the answer to many prompts."""
     samples, rows = dataset.samples, dataset.rows
     built = rows[rows < report.total.samples]  # what oversample repeats stands behind them, and is meant so
@@ -136,7 +136,7 @@ def _equal(samples: Samples, rows: Array, equal: Array, good: Array) -> Finding:
     )
 
 
-def splits_section(train: KTODataset, others: Mapping[str, KTODataset]) -> Section:
+def splits_section(train: Chosen, others: Mapping[str, Chosen]) -> Section:
     """What other splits share with the one to train on."""
     figures, facts, findings = {}, [], list[Finding]()
     for name, other in others.items():
@@ -166,7 +166,7 @@ def splits_section(train: KTODataset, others: Mapping[str, KTODataset]) -> Secti
     return Section("splits", tuple(facts), figures, tuple(findings))
 
 
-def leaks(train: KTODataset, other: KTODataset) -> tuple[dict[str, int], Array, Array]:
+def leaks(train: Chosen, other: Chosen) -> tuple[dict[str, int], Array, Array]:
     """What another split shares with the one to train on.
 
     Samples are of one conversation where they share the first user turn (`group`), or stem from one record or group

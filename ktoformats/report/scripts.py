@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ktoformats.store.numbers import Array
-    from ktoformats.train.dataset import KTODataset
+    from ktoformats.train.chosen import Chosen
 
 _BLOCKS: Final = (
     (0x41, "Latin"),
@@ -109,7 +109,7 @@ def _named(counts: Array) -> str:
     return f"{_NAMES[first]} and {_NAMES[second]}"
 
 
-def count_scripts(dataset: KTODataset, positions: Array) -> dict[str, dict[str, int]]:
+def count_scripts(dataset: Chosen, positions: Array) -> dict[str, dict[str, int]]:
     """Script to label to number of answers, the most frequent first, among some samples."""
     found: dict[str, Counter[str]] = {}
     for start in range(0, len(positions), _ROWS_AT_ONCE):

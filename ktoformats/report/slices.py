@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ktoformats.train.dataset import KTODataset
+    from ktoformats.train.chosen import Chosen
 
 _OWN: Final = {
     "source": "File",
@@ -49,7 +49,7 @@ class Slice(NamedTuple):
     different: int | None
 
 
-def slices_of(dataset: KTODataset) -> list[Slice]:
+def slices_of(dataset: Chosen) -> list[Slice]:
     """All slices that have more than one value, in a fixed order."""
     found: dict[str, dict[str, Counter[str]]] = {}
     full: set[str] = set()

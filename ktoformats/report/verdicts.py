@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ktoformats.store.report import Report
-    from ktoformats.train.dataset import KTODataset
+    from ktoformats.train.chosen import Chosen
 
 DOUBTFUL: Final = ("max_assumed", "reversed", "negated")
 """Flags that say that a verdict was understood in a way in which it might not have been meant."""
@@ -55,7 +55,7 @@ _Column = tuple[str, str]
 """The column that holds a verdict, and the scale that reads it."""
 
 
-def verdicts_section(dataset: KTODataset, report: Report) -> Section:
+def verdicts_section(dataset: Chosen, report: Report) -> Section:
     """Flags, and the grades that decide."""
     grades: dict[_Column, dict[tuple[float, str], _Grade]] = {}
     flags: Counter[str] = Counter()

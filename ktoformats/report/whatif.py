@@ -75,9 +75,7 @@ def what_if(loader: PreferenceDataLoader, changed: KTODataConfig, changes: tuple
     Raises:
         ConfigError: A change decides how records are read, so that they must be read again.
     """
-    if _SPLIT not in loader.views:
-        loader.load_dataset(_SPLIT)
-    view, report = loader.views[_SPLIT], loader.reports[_SPLIT]
+    view, report = loader.view(_SPLIT), loader.reports[_SPLIT]
     _refuse_reading(loader, changed, report)
     other, told = _chosen(loader, changed, view, report)
     before, after = view.counts(), other.counts()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from bisect import bisect_left
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -17,19 +13,17 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 from ktoformats.feedback import BAD, GOOD, SAMPLE_KEYS
 from ktoformats.page.notebook import in_short, table
 from ktoformats.store.split import assign
-from ktoformats.store.view import keys_of, renamed
-from ktoformats.train.decode import Decoder, Turns
+from ktoformats.store.view import renamed
+from ktoformats.train.chosen import Chosen
+from ktoformats.train.decode import Turns
 from ktoformats.train.ordered import training_rows
 from ktoformats.train.rows import needs_messages, to_trl_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from ktoformats.store.samples import Samples
-    from ktoformats.store.view import Occurrences, View
+    from ktoformats.store.view import View
     from ktoformats.train.plan import Plan
-
-_ROWS_AT_ONCE = 1024
 
 
 def _collate_turns(batch: list[Turns], *, collate_fn_map: Any = None) -> list[Turns]:
@@ -42,26 +36,7 @@ def _collate_turns(batch: list[Turns], *, collate_fn_map: Any = None) -> list[Tu
 default_collate_fn_map[Turns] = _collate_turns
 
 
-class _Rows:
-    """Samples by their rows, repeats of an id renamed."""
-
-    def __init__(self, samples: Samples, occurrence: Occurrences, names: Sequence[str] = SAMPLE_KEYS) -> None:
-        self._decoder = Decoder(samples, names)
-        self._again = np.ascontiguousarray(occurrence.rows).data if "id" in names else memoryview(b"")
-        self._numbers = occurrence.numbers
-
-    def samples(self, rows: Sequence[int]) -> list[dict[str, Any]]:
-        samples = self._decoder.samples(rows)
-        again = self._again
-        if again:
-            for sample, row in zip(samples, rows, strict=True):
-                place = bisect_left(again, row)
-                if place < len(again) and again[place] == row:
-                    sample["id"] = f"{sample['id']}-{self._numbers[place]}"
-        return samples
-
-
-class KTODataset(Dataset[dict[str, Any]]):
+class KTODataset(Chosen, Dataset[dict[str, Any]]):
     """Samples with the specification's keys, in source order.
 
     `dataset[i]` is a sample, `dataset["label"]` a list, `dataset[a:b]` and `select` are datasets. Texts stay where
@@ -84,77 +59,11 @@ class KTODataset(Dataset[dict[str, Any]]):
         split: str = "",
         kept: Mapping[str, int] | None = None,
     ) -> None:
-        self._samples = view.samples.combined()
-        self._occurrence = view.occurrence
-        self._rows = view.chosen if rows is None else rows
+        super().__init__(view, rows)
         self._split = split
         self._kept = dict(kept or {})
-        self._opened: _Rows | None = None
-        self._narrow: dict[tuple[str, ...], _Rows] = {}
 
-    @property
-    def samples(self) -> Samples:
-        """All samples of the build, of which these are some."""
-        return self._samples
-
-    @property
-    def rows(self) -> np.ndarray:
-        """int64, shape (samples,): the row of each one in the build."""
-        return self._rows
-
-    @property
-    def occurrence(self) -> Occurrences:
-        """The repeats among the samples that were chosen."""
-        return self._occurrence
-
-    @property
-    def good(self) -> np.ndarray:
-        """bool, shape (samples,): True for desirable."""
-        good: np.ndarray = self._samples.good[self._rows]
-        return good
-
-    def columns(self, positions: list[int], names: Sequence[str]) -> list[dict[str, Any]]:
-        """Some keys of some samples."""
-        access = self._narrow.setdefault(tuple(names), _Rows(self._samples, self._occurrence, names))
-        return access.samples([self._rows.item(one) for one in positions])
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> KTODataset: ...
-    @overload
-    def __getitem__(self, index: str) -> list[Any]: ...
-    def __getitem__(self, index: int | slice | str) -> dict[str, Any] | KTODataset | list[Any]:
-        if isinstance(index, str):
-            if index not in SAMPLE_KEYS:
-                raise KeyError(index)
-            column = _Rows(self._samples, self._occurrence, (index,))
-            return [sample[index] for sample in column.samples(self._rows.tolist())]
-        if isinstance(index, slice):
-            return self._of(self._rows[index])
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")
-        return self._access.samples((self._rows.item(index),))[0]
-
-    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
-        """Several samples at once; torch's DataLoader calls this."""
-        return self._access.samples(list(map(self._rows.item, indices)))
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        for start in range(0, len(self), _ROWS_AT_ONCE):
-            yield from self._access.samples(self._rows[start : start + _ROWS_AT_ONCE].tolist())
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What another process needs: where the files are, and which rows; those of a kept view are a file, too."""
-        return self.__dict__ | {"_opened": None, "_narrow": {}, "_rows": told(self._rows)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state | {"_rows": heard(state["_rows"])})
-
-    def select(self, indices: Any) -> KTODataset:
+    def select(self, indices: Any) -> Self:
         """The dataset of these positions, in this order.
 
         Args:
@@ -167,7 +76,7 @@ class KTODataset(Dataset[dict[str, Any]]):
         chosen = chosen if chosen.dtype == np.bool_ else chosen.astype(np.int64)
         return self._of(self._rows[chosen])
 
-    def split(self, *, seed: int = 42, **fractions: float) -> dict[str, KTODataset]:
+    def split(self, *, seed: int = 42, **fractions: float) -> dict[str, Self]:
         """Divide it, so that no two parts share a conversation.
 
         Samples of one origin conversation, or of one first user turn, stay together; every part has its share of
@@ -185,24 +94,10 @@ class KTODataset(Dataset[dict[str, Any]]):
         own = assign(groups, origins, samples.good[rows], fractions, seed=seed)
         return {name: self._of(rows[own == number]) for number, name in enumerate(fractions)}
 
-    def _of(self, rows: np.ndarray) -> KTODataset:
-        made = KTODataset.__new__(type(self))
-        own = {"_samples": self._samples, "_occurrence": self._occurrence, "_rows": rows}
-        vars(made).update(own | {"_split": self._split, "_kept": {}, "_opened": self._access, "_narrow": {}})
+    def _of(self, rows: np.ndarray) -> Self:
+        made = super()._of(rows)
+        vars(made).update({"_split": self._split, "_kept": {}})
         return made
-
-    @property
-    def _access(self) -> _Rows:
-        """Opened when it is needed: in a worker process, there."""
-        if self._opened is None:
-            self._opened = _Rows(self._samples, self._occurrence)
-        return self._opened
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """64 hexadecimal digits that tell which samples these are, and in which order; the same on every machine."""
-        keys = keys_of(self._samples, self._rows, self._occurrence)
-        return hashlib.sha256(keys.astype("<u8").tobytes()).hexdigest()
 
     def training_order(self, seed: int = 0) -> np.ndarray:
         """int64 positions in training order: both labels in every batch, the answers to a prompt apart.
@@ -296,15 +191,3 @@ class KTODataset(Dataset[dict[str, Any]]):
         rows: list[tuple[object, ...]] = [("samples", len(self)), *self._kept.items()]
         rows.append(("keys of a sample", ", ".join(SAMPLE_KEYS)))
         return table(f"KTODataset, split {self._split}" if self._split else "KTODataset", ("", ""), rows)
-
-
-def told(rows: np.ndarray) -> np.ndarray | Path:
-    """Rows as another process hears of them: those that are all of a file by its path."""
-    if isinstance(rows, np.memmap) and rows.filename is not None and not isinstance(rows.base, np.ndarray):
-        return Path(rows.filename)
-    return np.asarray(rows)
-
-
-def heard(rows: np.ndarray | Path) -> np.ndarray:
-    """The rows that were told."""
-    return np.load(rows, mmap_mode="r", allow_pickle=False) if isinstance(rows, Path) else rows

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from ktoformats.errors import ConfigError, EmptyDatasetError
-from ktoformats.train.dataset import KTODataset
+from ktoformats.train.chosen import Chosen
 from ktoformats.train.encode import Encoder, Style
 from ktoformats.train.export import Planned
 from ktoformats.train.fit import completion_ids, prompt_ids
 from ktoformats.train.plan import PlanTerms
-from ktoformats.train.planned import Training
 from ktoformats.train.tokens import Tokens
+from ktoformats.train.training import Training
 from ktoformats.train.writing import Batches, fitting, settle
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def line_up(
     """
     if not exporter.training_order:
         raise ConfigError(f"exporter {name!r} keeps the order of the sources; there is nothing to plan")
-    dataset = KTODataset(view, fitting(view, exporter, name).rows)
+    dataset = Chosen(view, fitting(view, exporter, name).rows)
     tokens = None
     if wanted.tokenizer is not None:
         own: Any = settle(exporter, name, Batches(view, dataset.rows))

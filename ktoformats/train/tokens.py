@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ktoformats.store.vault import TOKENS
-from ktoformats.train.dataset import heard, told
+from ktoformats.train.chosen import heard, told
 from ktoformats.train.encode import Encoded, Ragged
 
 if TYPE_CHECKING:

@@ -275,6 +275,8 @@ def test_importing_the_package_imports_next_to_nothing(tmp_path: Path) -> None:
         ("demo",),
         ("convert", "votes.jsonl", "-o", "out.jsonl", "--no-cache"),
         ("convert", "votes.jsonl", "-o", "out.parquet", "--to", "parquet", "--no-cache"),
+        ("convert", "votes.jsonl", "-o", "out.jsonl", "--no-cache", "--batch-size", "2"),
+        ("report", "votes.jsonl", "--no-cache"),
     ],
     ids=" ".join,
 )

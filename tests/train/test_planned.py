@@ -17,8 +17,9 @@ from ktoformats.errors import ConfigError
 from ktoformats.train.dataset import KTODataset
 from ktoformats.train.fit import Limits
 from ktoformats.train.plan import Partners, PlanTerms, Remainder, make_plan
-from ktoformats.train.planned import PlanSampler, Training
+from ktoformats.train.planned import PlanSampler
 from ktoformats.train.state import Share
+from ktoformats.train.training import Training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -497,9 +498,9 @@ def test_plans_are_kept_and_opened_again(
 ) -> None:
     from ktoformats.store.cache import Cache, Kept
     from ktoformats.store.digests import Digests
-    from ktoformats.train import planned
+    from ktoformats.train import training
 
-    monkeypatch.setattr(planned, "WORTH_KEEPING", 1)
+    monkeypatch.setattr(training, "WORTH_KEEPING", 1)
     monkeypatch.setattr(Digests, "of_code", lambda *_: "this code")  # whoever changes it meanwhile
     made: list[Any] = []
 
@@ -507,7 +508,7 @@ def test_plans_are_kept_and_opened_again(
         made.append(given)
         return make_plan(*given, **options)
 
-    monkeypatch.setattr(planned, "make_plan", counted)
+    monkeypatch.setattr(training, "make_plan", counted)
     first = loader.training("train")
     training = [
         Training(first.dataset, first.tokens, first.limits, Kept(Cache(tmp_path / "cache"))) for _ in range(2)
