@@ -11,7 +11,7 @@ import click
 from ktoformats.cli import output
 from ktoformats.cli.names import installed
 from ktoformats.cli.output import json_option
-from ktoformats.plugin.discovery import PRESET
+from ktoformats.plugin.discovery import OBSERVER, PRESET
 from ktoformats.plugin.kinds import KINDS
 from ktoformats.plugin.registry import Registry, Status
 
@@ -25,7 +25,7 @@ _LINE: Final = 10_000
 
 @click.command("check")
 @click.argument("name", shell_complete=installed())
-@click.option("--kind", type=click.Choice([*KINDS, PRESET]), help="Only the plugin of this kind.")
+@click.option("--kind", type=click.Choice([*KINDS, PRESET, OBSERVER]), help="Only the plugin of this kind.")
 @click.option("--full", is_flag=True, help="Also the laws that start processes of their own or take seconds.")
 @json_option
 def check_plugin(name: str, kind: str | None, *, full: bool, as_json: bool) -> int:

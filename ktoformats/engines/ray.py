@@ -23,6 +23,7 @@ from ktoformats.convert.assemble import assemble
 from ktoformats.engines.running import library
 from ktoformats.engines.work import NO_BATCHES, Orders, Shard, Unit, as_tables, convert, count, on_shard
 from ktoformats.errors import ConfigError, KTODataError, SourceError
+from ktoformats.plugin.discovery import OBSERVER
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.ranges import divides
 from ktoformats.store import view as views
@@ -105,9 +106,9 @@ class Engine:
         orders = Orders(
             str(self._staging),
             ktoformats.__version__,
-            [greeting(without_files(piece.config)) for piece in pieces],
+            [greeting(_for_workers(piece.config)) for piece in pieces],
             self._sources,
-            [piece.assembly.plugins for piece in pieces],
+            [_at_work(piece) for piece in pieces],
         )
         every = [unit for own in planned for units in own for unit in units]
         rows = self.rows(self._stage(self._tasks_of(every), convert, orders=orders))
@@ -257,10 +258,20 @@ def _refuse(piece: Piece) -> None:
         why = "this format brings records together that may stand in different files"
     elif piece.config.oversample:
         why = "`oversample` repeats samples"
-    elif piece.assembly.pipeline.in_process or not can_be_told(piece.config):
+    elif piece.assembly.pipeline.in_process or not can_be_told(_for_workers(piece.config)):
         why = "a plugin or method that was given as an object cannot be rebuilt from the configuration in a worker"
     if why:
         raise ConfigError(f"this cannot run on Ray: {why}; run it in process (--engine local)")
+
+
+def _for_workers(config: KTODataConfig) -> KTODataConfig:
+    """What of a configuration a worker needs; observers hear of it in the process that builds."""
+    return without_files(config).model_copy(update={"observers": []})
+
+
+def _at_work(piece: Piece) -> dict[str, dict[str, str]]:
+    """The plugins that a worker needs, too."""
+    return {kind: owners for kind, owners in piece.assembly.plugins.items() if kind != OBSERVER}
 
 
 def to_ray_dataset(

@@ -23,8 +23,8 @@ PRESET: Final = "preset"
 """What presets are found as; they are data, and no kind of plugin."""
 OBSERVER: Final = "observer"
 """What modules are found as that only listen to events; they have no class, and no options."""
-_APART: Final = {PRESET: "ktoformats.presets", OBSERVER: "ktoformats.observers"}
-"""The groups of what is no kind of plugin."""
+GROUP_OF: Final = {**GROUPS, PRESET: "ktoformats.presets", OBSERVER: "ktoformats.observers"}
+"""The entry-point group of each kind, and of what is none."""
 
 
 class Found(NamedTuple):
@@ -54,11 +54,10 @@ def discover() -> tuple[Found, ...]:
     allowed = os.environ.get(ALLOW_VARIABLE)
     names = None if allowed is None else {part.strip() for part in allowed.split(",")} - {""}
     names = names and names | {_normal(name) for name in names}
-    groups = {**GROUPS, **_APART}
     installed, owners = entry_points(), _Owners()
     found = [
         _found(kind, point, owners.of(point), names)
-        for kind, group in groups.items()
+        for kind, group in GROUP_OF.items()
         for point in installed.select(group=group)
     ]
     return tuple(sorted(set(found), key=lambda one: (one.kind, one.name, one.distribution, one.module)))
@@ -66,7 +65,7 @@ def discover() -> tuple[Found, ...]:
 
 def strays() -> list[str]:
     """What is registered under a group of ours that does not exist: a typo in somebody's metadata."""
-    known = {*GROUPS.values(), *_APART.values()}
+    known = set(GROUP_OF.values())
     groups = ", ".join(sorted(known))
     found = set()
     for dist in distributions():

@@ -23,7 +23,7 @@ from ktoformats.plugin.faults import place, sentence, suggest
 from ktoformats.plugin.trace import trace
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from ktoformats.plugin.kinds import Plugin
 
@@ -96,7 +96,9 @@ class Registry:
         ]
         try:
             self._manager.subset_hook_caller(event, deaf)(**facts)
-        except (Exception, SystemExit) as error:  # whoever only listens does not end the process in silence, either
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whoever only listens does not end the process in silence, either
             raise self._failure(event, error) from error
 
     def _failure(self, event: str, error: BaseException) -> PluginError:
@@ -218,7 +220,9 @@ class Registry:
             # of the alternatives that a value may be, the fault that lies deepest is in the one that was meant
             deepest = max(error.errors(), key=lambda fault: len(place(fault["loc"], values)))
             raise ConfigError(f"{kind} {name!r}, option {sentence(deepest, values, _keys_of(cls))}") from error
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             owner = self.owner(kind, name, ours=ours)
             message = f"{kind} plugin {name!r} of {owner} cannot be made ({type(error).__name__}: {error})"
             raise PluginContractError(message, kind=kind, plugin=name) from error
@@ -260,11 +264,9 @@ class Registry:
             raise PluginNotFoundError(f"no kind {kind!r}; kinds are {', '.join(GROUPS)}", kind=kind, plugin=name)
         candidates = self._named(kind, name)
         if not candidates:
-            names = self.names(kind)
             told = self._as_preset(name) + "".join(f"; {stray}" for stray in strays())
             raise PluginNotFoundError(
-                f"no {_called(kind)} is called {name!r}{suggest(name, names)}; "
-                f"installed are: {', '.join(names) or 'none'}{told}",
+                f"no {_called(kind)} is called {name!r}{_instead(name, self.names(kind))}{told}",
                 kind=kind,
                 plugin=name,
             )
@@ -291,10 +293,10 @@ class Registry:
                 [plugin for plugin in self._manager.get_plugins() if plugin is not module],
             )
             classes = [cls for result in caller() for cls in _listed(result, label, one)]
-        except PluginError:
+        except (PluginError, KeyboardInterrupt):
             self._forget(module)
             raise
-        except Exception as error:
+        except BaseException as error:
             self._forget(module)
             message = f"{label} cannot be registered ({type(error).__name__}: {error})"
             raise PluginLoadError(message, kind=one.kind, plugin=one.name) from error
@@ -340,6 +342,22 @@ class Registry:
         return own[0]
 
 
+def _instead(name: str, known: Sequence[str]) -> str:
+    """What else there is: the nearest one, and all of them where they are few."""
+    if len(known) <= _FEW:
+        return f"{suggest(name, known)}; installed are: {', '.join(known) or 'none'}"
+    near = [one for one in known if _root(name) in one or _root(one) in name]
+    told = suggest(name, known) or (f"; there are {', '.join(near[:_FEW])}" if near else "")
+    return f"{told}; `ktoformats plugin list` shows all {len(known)}"
+
+
+def _root(name: str) -> str:
+    return name.partition("-")[0]
+
+
+_FEW: Final = 20
+
+
 def _keys_of(cls: type[Plugin]) -> set[str]:
     """All keys that options of a plugin have, at any depth."""
     schema = cls.model_json_schema()
@@ -365,9 +383,9 @@ def _imported(one: Found, label: str) -> object:
     """
     try:
         return _module_of(one, label)
-    except PluginError:
+    except (PluginError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # a script with a bare `sys.exit()` is no reason to leave
+    except BaseException as error:  # neither a bare `sys.exit()` nor a panic in compiled code is a reason to leave
         message = f"{label} cannot be imported ({type(error).__name__}: {error})"
         if isinstance(error, ModuleNotFoundError) and error.name and not _within(one.module, error.name):
             message += f"; install what it needs (pip install {error.name}) or uninstall {one.distribution}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ktoformats.plugin.discovery import OBSERVER
 from ktoformats.scaffold.names import PRESETS
 
 if TYPE_CHECKING:
@@ -92,6 +93,15 @@ _ABOUT: Final = {
         "--preset NAME",
         "formats: [default, {mapping: {preset: NAME}}]",
         'formats=[{"mapping": {"preset": "NAME"}}]',
+    ),
+    OBSERVER: About(
+        "ObserverLaws",
+        "An observer of ktoformats.",
+        "Logs where records are rejected, and the counts of each build; `ktoformats --verbose` shows these lines.",
+        "the two hooks: what is done with what they hear",
+        "--set 'observers=[NAME]'",
+        "observers: [NAME]",
+        'observers=["NAME"]',
     ),
 }
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import ktoformats
 from ktoformats.convert.assemble import DEFAULT_FORMATS
 from ktoformats.errors import ConfigError
-from ktoformats.plugin.discovery import PRESET
-from ktoformats.plugin.kinds import GROUPS
+from ktoformats.plugin.discovery import GROUP_OF, GROUPS, OBSERVER, PRESET
 
 if TYPE_CHECKING:
     from ktoformats.plugin.registry import Registry
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 FORMAT_KIND: Final = "format"
 PRESETS: Final = "presets"
 """The kind that is no code."""
-KINDS: Final = (*GROUPS, PRESETS)
+KINDS: Final = (*GROUPS, PRESETS, OBSERVER)
 PREFIX: Final = "ktoformats-"
 """How the names of distributions begin."""
 
@@ -56,7 +55,7 @@ class Names(NamedTuple):
     @property
     def group(self) -> str:
         """The entry-point group."""
-        return GROUPS.get(self.kind, "ktoformats.presets")
+        return GROUP_OF[self.found_as]
 
 
 def names_of(kind: str, name: str) -> Names:

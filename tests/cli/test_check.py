@@ -58,6 +58,12 @@ def ktoformats_record_rejected(source, reason):
 def ktoformats_dataset_built(report):
     return report["total"]["lines"]
 '''
+HEARS = """
+from ktoformats import hookimpl
+@hookimpl
+def ktoformats_dataset_built(report):
+    return
+"""
 HOSTILE = "evil\x1b[31m\u202ename"
 RECORDS = [
     {"question": "q", "answer": "a", "vote": "good"},
@@ -190,11 +196,43 @@ def test_check_of_a_kind_leaves_plugins_of_the_same_name_alone(
     assert set(states["labels"]) == {"holds"}
 
 
+@pytest.mark.parametrize("more", [(), ("--kind", "observer"), ("--full",)])
+def test_check_tries_the_laws_of_an_observer(
+    more: tuple[str, ...], install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("acme_ears", {"observers": "ears"}, HEARS)
+    status, out, _ = told(capsys, "plugin", "check", "ears", *more, "--json")
+    [one] = json.loads(out)
+    laws = {law["law"]: law["state"] for law in one["laws"]}
+    assert (status, one["kind"], one["name"]) == (0, "observer", "ears")
+    assert laws == {"registered": "holds"} | ({"events": "holds"} if "--full" in more else {})
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "law", "says"),
+    [
+        ("import ktoformats", (), "registered", "hears of no event; mark ktoformats_record_rejected or"),
+        ("raise OSError('no disk')", (), "registered", "OSError: no disk"),
+        ("{}[0]", ("--full",), "events", "must not end a run"),
+    ],
+)
+def test_check_tells_what_is_wrong_with_an_observer(
+    source: str, more: tuple[str, ...], law: str, says: str, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("acme_ears", {"observers": "ears"}, HEARS.replace("return", source) if more else source)
+    status, out, _ = told(capsys, "plugin", "check", "ears", "--kind", "observer", *more, "--json")
+    [*_, last] = json.loads(out)[0]["laws"]
+    assert (status, last["law"], last["state"]) == (1, law, "broken")
+    assert "observer 'ears' of acme_ears 1.0" in last["message"]
+    assert says in last["message"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (("binray",), "no plugin, preset or distribution is called 'binray'; did you mean 'binary'"),
         (("binary", "--kind", "labels"), "no labels is called 'binary'"),
+        (("binary", "--kind", "observer"), "no observer is called 'binary'"),
     ],
 )
 def test_a_name_that_is_not_installed_ends_with_3(

@@ -338,28 +338,17 @@ def test_every_page_can_be_reached_from_the_index() -> None:
     assert set(TEXTS) - reached == set()
 
 
-def test_the_generated_reference_is_current() -> None:
-    done = subprocess.run(
-        [sys.executable, str(DOCS / "reference" / "generate.py"), "--check"],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, f"run python docs/reference/generate.py; {done.stdout}{done.stderr}"
-
-
-def test_the_check_of_the_generated_reference_sees_a_stale_page(tmp_path: Path) -> None:
-    for path in (DOCS / "reference").iterdir():
-        if path.is_file():
-            text = path.read_text(encoding="utf-8").replace("| `alpha` |", "| `alfa` |")
-            (tmp_path / path.name).write_text(text, encoding="utf-8")
+def test_the_generated_reference_is_current_and_its_check_sees_a_stale_page(tmp_path: Path) -> None:
+    pages = {path.name: path.read_text(encoding="utf-8") for path in (DOCS / "reference").iterdir() if path.is_file()}
+    for name, text in pages.items():
+        (tmp_path / name).write_text(text.replace("| `alpha` |", "| `alfa` |"), encoding="utf-8")
     command = [sys.executable, str(tmp_path / "generate.py")]
     stale = subprocess.run([*command, "--check"], capture_output=True, text=True, check=False, timeout=120)
     assert (stale.returncode, "config.md" in stale.stdout) == (1, True), stale.stderr
     subprocess.run(command, capture_output=True, check=True, timeout=120)
-    assert subprocess.run([*command, "--check"], capture_output=True, check=False, timeout=120).returncode == 0
+    for name, text in pages.items():
+        written = (tmp_path / name).read_text(encoding="utf-8")
+        assert name.endswith(".py") or written == text, f"{name} is stale: run python docs/reference/generate.py"
 
 
 def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,6 +41,22 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]  # Ray copies its own old settings
 LOOSE: dict[str, Any] = {"max_rejected": 10_000, "min_samples_per_label": 0}
+EARS = """
+import json, os
+from ktoformats import hookimpl
+
+def note(*told):
+    with open(os.environ["HEARD"], "a") as stream:
+        print(json.dumps(told), file=stream)
+
+@hookimpl
+def ktoformats_record_rejected(source, line, reason, field, message):
+    note(os.getpid(), source, line, reason, field, message)
+
+@hookimpl
+def ktoformats_dataset_built(split, report):
+    note(os.getpid(), split, dict(report))
+"""
 BOUNDS = {"min_response_length": 12, "max_response_length": 60, "min_response_quality": 0.3}
 
 
@@ -222,6 +239,61 @@ def test_a_wrong_command_is_refused_before_ray_starts(
     assert done.output == ""
     assert {one.name for one in tmp_path.iterdir()} == {"taken", "bare", "file"}
     assert (tmp_path / "taken" / "notes.txt").read_text() == "mine"
+
+
+@pytest.fixture
+def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[list[Any]]]:
+    """What the observer `ears` noted since the last look; it is installed here, and not where Ray's workers are."""
+    site, log = tmp_path / "site", tmp_path / "heard"
+    info = site / "acme_ears-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-ears\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ktoformats.observers]\nears = acme_ears\n")
+    (site / "acme_ears.py").write_text(EARS)
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("HEARD", str(log))
+
+    def read() -> list[list[Any]]:
+        told = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        log.unlink(missing_ok=True)
+        return told
+
+    return read
+
+
+def test_observers_hear_the_same_in_the_process_that_builds(
+    heard: Callable[[], list[list[Any]]], corpus: Path, in_process: Converts, on_ray: Converts
+) -> None:
+    config = KTODataConfig(train_file=str(corpus), observers=["ears"], **LOOSE)
+    here, before = in_process(config), heard()
+    there, after = on_ray(config), heard()
+    assert not there.error
+    assert here == there
+    assert {process for process, *_ in after} == {os.getpid()}, "a worker has nothing to hear"
+    assert after == before
+    *rejects, built = after
+    assert len(rejects) == sum(there.report["total"]["rejected"].values()) > 10
+    assert built[1:] == ["train", there.report]
+
+
+def test_the_command_tells_observers_of_what_ray_did(
+    heard: Callable[[], list[list[Any]]], convert: Command, corpus: Path, local_ray: None
+) -> None:
+    del local_ray
+    address = library().get_runtime_context().gcs_address
+    words = ["--to", "jsonl", "--json", "--set", "max_rejected=10000", "--set", "observers=[ears]"]
+    told, noted = [], []
+    for more in (["-o", "here.jsonl", "--no-cache"], ["-o", "out", "--engine", "ray", "--address", address]):
+        done = convert(corpus, *more, *words)
+        assert done.returncode == 0, done.stdout
+        told.append(json.loads(done.stdout))
+        noted.append([one for _, *one in heard()])
+    assert told[0]["plugins"] == told[1]["plugins"]
+    assert told[1]["plugins"]["observer"] == {"ears": "acme-ears 1.0"}
+    assert noted[0] == noted[1]
+    assert [line for _, line, *_ in noted[1][:-1]]
+    assert noted[1][-1][0] == "train"
 
 
 def test_an_earlier_output_is_replaced_in_one_step(tmp_path: Path) -> None:

@@ -178,6 +178,12 @@ def test_a_format_that_says_what_it_reads_claims_it() -> None:
         ("format", "bineri", r"no format plugin is called 'bineri'; did you mean 'binary'\?; installed are: arabic-"),
         ("format", "mapping:arena", "'arena' is a preset: say --preset arena, or give it to its format"),
         ("format", "arena", "'arena' is a preset: say --preset arena, or give it to its format"),
+        (
+            "preset",
+            "aren",
+            r"no preset is called 'aren'; did you mean 'arena'\?; `ktoformats plugin list` shows all \d",
+        ),
+        ("preset", "oasst2", "; there are oasst-messages, oasst-trees; `ktoformats plugin list` shows all "),
         ("format", "zzz", "no format plugin is called 'zzz'; installed are: arabic-rating, binary, "),
         ("labels", "star", r"no labels plugin is called 'star'; did you mean 'stars'\?"),
         ("formats", "binary", "no kind 'formats'; kinds are format, labels, quality, utility, filter, exporter"),

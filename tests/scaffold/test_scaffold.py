@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 REGISTRY: Final = Registry()
 SLOW_LAWS: Final = ("process", "speed", "order", "events")
-SLOWLY_TRIED: Final = ("format", "exporter", "presets")
+SLOWLY_TRIED: Final = ("format", "exporter", "presets", "observer")
 """The plain plugins on which the slow laws are tried, too."""
 
 
@@ -278,7 +278,7 @@ def states(cases: list[Case], name: str) -> dict[str, str]:
 def test_a_new_plugin_keeps_the_laws_of_its_kind_and_passes_its_own_tests(cases: list[Case], kind: str) -> None:
     seen = states(cases, f"plain-{kind}")
     assert set(seen.values()) == {"passed"}, seen
-    assert ("test_law[process]" in seen) == (kind in SLOWLY_TRIED)
+    assert bool({"test_law[process]", "test_law[events]"} & set(seen)) == (kind in SLOWLY_TRIED)
     assert [test for test in seen if not test.startswith("test_law")]
 
 
@@ -396,6 +396,18 @@ def test_a_wheel_of_it_holds_code_data_and_entry_points(house: House, tmp_path: 
     assert "License" not in metadata
 
 
+def test_what_an_observer_logs_is_shown_to_who_asks_for_log_lines(house: House) -> None:
+    folder = house.made["observer"].folder
+    words = ("convert", "samples.jsonl", "-o", house.folder / "out.jsonl", "--set", "observers=[plain-observer]")
+    path = os.pathsep.join(map(str, [folder, house.folder / "site"]))
+    for manner, shown in ((["--verbose"], True), ([], False)):
+        done = started(folder, "ktoformats.cli.main", *manner, *words, path=path)
+        printed, _ = done.communicate()
+        assert done.returncode == 0, printed
+        assert ("samples.jsonl:3: rejected, label_unrecognised: 'perhaps'" in printed) == shown
+        assert ("train: 4 lines, 1 rejected, 3 samples kept (2 good, 1 bad)" in printed) == shown
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "plugin", "module", "cls"),
     [
@@ -494,6 +506,7 @@ def test_the_command_says_what_a_draft_leaves_open(run: Callable[..., Result], t
         (["votes", "--kind", "fromat"], "'fromat' is not one of 'format', 'labels'"),
         (["votes", "--kind", "format", "--good", "a"], "name it with --from FILE"),
         (["votes", "--kind", "filter", "--from", "f.jsonl"], "a plugin of kind filter reads no records"),
+        (["votes", "--kind", "observer", "--from", "f.jsonl"], "a plugin of kind observer reads no records"),
     ],
 )
 def test_a_wrong_use_is_told(run: Callable[..., Result], words: list[str], message: str) -> None:
@@ -505,7 +518,7 @@ def test_a_wrong_use_is_told(run: Callable[..., Result], words: list[str], messa
 def test_the_help_teaches_by_examples(run: Callable[..., Result]) -> None:
     printed = run("--help").output
     assert "ktoformats plugin new votes --kind format --from votes.jsonl --good" in printed
-    assert "[format|labels|quality|utility|filter|exporter|presets]" in printed
+    assert "[format|labels|quality|utility|filter|exporter|presets|observer]" in printed
 
 
 @pytest.mark.parametrize(
