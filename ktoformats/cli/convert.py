@@ -35,7 +35,7 @@ from ktoformats.cli.staging import all_within, check_cache, held_back, tell_dry,
 from ktoformats.config.files import parse_yaml
 from ktoformats.config.models import split_choice
 from ktoformats.convert.assemble import assemble
-from ktoformats.errors import ConfigError, KTODataError, KTOLabelError
+from ktoformats.errors import ConfigError, KTODataError, KTOLabelError, PluginError
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.named import find_sources
 from ktoformats.store.cache import Cache, Kept, default_folder
@@ -451,7 +451,11 @@ def _exported(
             )
         with below(bar, "writing", " rows") as tell:
             options: dict[str, Any] = {"planned": planned, "rows_per_shard": job.rows_per_shard, "progress": tell}
-            made[split] = report, export(view, report, job.exporter, name, places[split], **options)
+            try:
+                made[split] = report, export(view, report, job.exporter, name, places[split], **options)
+            except PluginError as error:
+                job.registry.name_owner(error)
+                raise
     return made
 
 

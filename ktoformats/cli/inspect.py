@@ -338,7 +338,9 @@ def _made_of(reader: Labels, counts: Counter[Any]) -> dict[str, int] | None:
         except KTOLabelError:
             made["unread"] += count
             continue
-        except Exception:  # noqa: BLE001 - an installed plugin nobody named; its author's tests tell more
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - an installed plugin nobody named; its author's tests tell more
             return None
         made[(reading.label if reading else "") or "middle"] += count
     return made if made["good"] + made["bad"] else None

@@ -108,8 +108,8 @@ def _run(words: list[str], *, as_json: bool) -> None:
         lines = sys.stderr
         (lines.stream if isinstance(lines, JsonLines) else lines).close()  # our reader went away; that is its right
         sys.exit(0)
-    except Exception as error:
-        if os.environ.get(TRACEBACK_VARIABLE):
+    except BaseException as error:  # what says `sys.exit` itself, above, has ended
+        if isinstance(error, SystemExit) or os.environ.get(TRACEBACK_VARIABLE):
             raise
         message = f"a defect: {type(error).__name__}: {error}; {TRACEBACK_VARIABLE}=1 shows where"
         _fail(message, EXIT_DEFECT, as_json=as_json, kind="Defect")

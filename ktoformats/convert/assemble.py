@@ -175,7 +175,8 @@ class _Maker:
         names = {name for one in formats for name in one.label_plugins()}
         named = {name: cast("Labels", self.make("labels", name, ours=True)) for name in sorted(names)}
         overrides = {column: self._scale(choice) for column, choice in self._config.scales.items()}
-        return LabelReader(named, overrides)
+        chosen = {column: one for column, one in self._config.scales.items() if not isinstance(one, Scale)}
+        return LabelReader(named, overrides, {column: split_choice(one)[0] for column, one in chosen.items()})
 
     def _scale(self, choice: str | Scale | dict[str, Any]) -> Labels:
         if isinstance(choice, Scale):

@@ -191,7 +191,9 @@ def layout_by(one: NamedFormat, shape: Shape) -> Layout | None:
     try:
         layout = one.format.layout(shape)
         sound = layout is None or (isinstance(layout, Layout) and layout.fits(shape))
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         message = f"format {one.name!r}: layout failed ({type(error).__name__}: {error})"
         raise PluginContractError(message, kind="format", plugin=one.name) from error
     if not sound:
@@ -211,7 +213,9 @@ def claim_by(one: NamedFormat, shape: Shape) -> Claim:
     """
     try:
         claim = one.format.claim(shape)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         message = f"format {one.name!r}: claim failed ({type(error).__name__}: {error})"
         raise PluginContractError(message, kind="format", plugin=one.name) from error
     if not isinstance(claim, Claim):

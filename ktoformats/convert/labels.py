@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ktoformats.errors import KTOLabelError, PluginContractError
@@ -38,11 +39,18 @@ class LabelReader:
     Args:
         named: Label plugins by name: all that formats or the config name.
         overrides: Label plugins by column: `scales:` of the config, which win over what a fact names.
+        names: What these are called, by column; for messages.
     """
 
-    def __init__(self, named: Mapping[str, Labels], overrides: Mapping[str, Labels]) -> None:
+    def __init__(
+        self,
+        named: Mapping[str, Labels],
+        overrides: Mapping[str, Labels],
+        names: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.named = dict(named)
         self.overrides = dict(overrides)
+        self._names = dict(names)
         self._memo: dict[tuple[Any, ...], Verdict] = {}
 
     @property
@@ -73,9 +81,11 @@ class LabelReader:
             reading = plugin.read(cell)
         except KTOLabelError as error:
             raise KTOLabelError(error.reason, error.message, field=field, seen=shown(cell)) from None
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             message = f"{_name(plugin)}.read failed on {shown(cell)} ({type(error).__name__}: {error})"
-            raise PluginContractError(message, kind="labels") from error
+            raise PluginContractError(message, kind="labels", plugin=self._known_as(plugin)) from error
         if reading is None:
             return Verdict("", "null_verdict")
         sound = (
@@ -83,10 +93,15 @@ class LabelReader:
         )
         if not sound:
             message = f"{_name(plugin)}.read returned {reading!r:.80}, expected a Reading of good, bad or nothing"
-            raise PluginContractError(message, kind="labels")
+            raise PluginContractError(message, kind="labels", plugin=self._known_as(plugin))
         reason = "" if reading.label else "neutral"
         position = reading.position + 0.0  # a worst cell may be written -0.0
         return Verdict(reading.label, reason, reading.scale, position, reading.flags)
+
+    def _known_as(self, plugin: Labels) -> str:
+        """The name of a plugin; empty for one that was given as an object."""
+        known = ((self._names.get(column, ""), one) for column, one in self.overrides.items())
+        return next((name for name, one in (*self.named.items(), *known) if one is plugin), "")
 
     def _plugin(self, scale: str | Scale | Labels) -> Labels:
         if isinstance(scale, Labels):
@@ -103,7 +118,7 @@ class LabelReader:
         return self.named[name]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"named": self.named, "overrides": self.overrides, "_memo": {}}
+        return {"named": self.named, "overrides": self.overrides, "_names": self._names, "_memo": {}}
 
 
 def _name(plugin: Labels) -> str:

@@ -31,6 +31,7 @@ from ktoformats.errors import (
     RecordError,
 )
 from ktoformats.feedback import SCHEMA, Pair
+from ktoformats.plugin.kinds import Quality
 from ktoformats.plugin.row import Row
 from ktoformats.read.parse import Alike, parse_all, sort_by_shape
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from ktoformats.convert.labels import LabelReader
     from ktoformats.convert.ledger import FileAccount, Reject
     from ktoformats.convert.policy import Policy
-    from ktoformats.plugin.kinds import Quality, Utility
+    from ktoformats.plugin.kinds import Utility
     from ktoformats.plugin.row import Columns
     from ktoformats.read.blocks import Block
 
@@ -202,12 +203,11 @@ class Pipeline:
         except RecordError as error:
             return error
         except PluginContractError as error:
-            raise PluginContractError(
-                f"format {reader.name!r}: {error}", kind="format", plugin=reader.name
-            ) from error
-        except KtoFormatsError:
+            kind, plugin = (error.kind, error.plugin) if error.kind == "labels" else ("format", reader.name)
+            raise PluginContractError(f"format {reader.name!r}: {error}", kind=kind, plugin=plugin) from error
+        except (KtoFormatsError, KeyboardInterrupt):
             raise
-        except Exception as error:  # noqa: BLE001 - a plugin that trips over one record must not cost the others
+        except BaseException as error:  # noqa: BLE001 - a plugin that trips over one record must not cost the others
             said = f"{type(error).__name__}: {error}{_place_of(error)}"
             return RecordError("format_failed", f"format {reader.name!r} failed on the record ({said})")
         if row.notices:
@@ -272,8 +272,7 @@ class Pipeline:
             run.account.notices["quality_undefined"] += int(undefined.sum())
             batch = _flagged(batch, undefined, "quality_undefined")
         if ((quality < 0) | (quality > 1)).any():
-            name = f"{type(self.quality).__module__}.{type(self.quality).__name__}"
-            raise PluginContractError(f"{name}.score returned values outside [0, 1]")
+            raise _broken(self.quality, "returned values outside [0, 1]")
         batch = _with(batch, "response_quality", pa.array(quality))
         return _with(batch, "utility_score", pa.array(scored(self.utility, batch, finite=True)))
 
@@ -285,7 +284,7 @@ def _merged(parts: list[pa.RecordBatch], records: NDArray[np.int64]) -> list[pa.
     return merged
 
 
-def _place_of(error: Exception) -> str:
+def _place_of(error: BaseException) -> str:
     """Where in the plugin's code it was raised, or what it called of ours, for its author."""
     places = [(frame.f_globals.get("__name__", "?"), line) for frame, line in traceback.walk_tb(error.__traceback__)]
     module, line = next((one for one in reversed(places) if not one[0].startswith("ktoformats.")), places[-1])
@@ -349,15 +348,19 @@ def scored(plugin: Quality | Utility, batch: pa.RecordBatch, *, finite: bool) ->
     Raises:
         PluginContractError: It failed, or returned another shape or a value that is not finite.
     """
-    name = f"{type(plugin).__module__}.{type(plugin).__name__}"
     try:
         array = np.asarray(plugin.score(batch), dtype=np.float64)
-    except KtoFormatsError:
+    except (KtoFormatsError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        raise PluginContractError(f"{name}.score failed ({type(error).__name__}: {error})") from error
+    except BaseException as error:
+        raise _broken(plugin, f"failed ({type(error).__name__}: {error})") from error
     if array.shape != (len(batch),):
-        raise PluginContractError(f"{name}.score returned shape {array.shape}, expected ({len(batch)},)")
+        raise _broken(plugin, f"returned shape {array.shape}, expected ({len(batch)},)")
     if np.isinf(array).any() or (finite and np.isnan(array).any()):
-        raise PluginContractError(f"{name}.score returned a value that is not finite")
+        raise _broken(plugin, "returned a value that is not finite")
     return array
+
+
+def _broken(plugin: Quality | Utility, what: str) -> PluginContractError:
+    name = f"{type(plugin).__module__}.{type(plugin).__name__}"
+    return PluginContractError(f"{name}.score {what}", kind="quality" if isinstance(plugin, Quality) else "utility")

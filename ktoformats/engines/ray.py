@@ -106,7 +106,7 @@ class Engine:
         orders = Orders(
             str(self._staging),
             ktoformats.__version__,
-            [greeting(_for_workers(piece.config)) for piece in pieces],
+            [greeting(without_files(piece.config)) for piece in pieces],
             self._sources,
             [_at_work(piece) for piece in pieces],
         )
@@ -258,19 +258,14 @@ def _refuse(piece: Piece) -> None:
         why = "this format brings records together that may stand in different files"
     elif piece.config.oversample:
         why = "`oversample` repeats samples"
-    elif piece.assembly.pipeline.in_process or not can_be_told(_for_workers(piece.config)):
+    elif piece.assembly.pipeline.in_process or not can_be_told(piece.config):
         why = "a plugin or method that was given as an object cannot be rebuilt from the configuration in a worker"
     if why:
         raise ConfigError(f"this cannot run on Ray: {why}; run it in process (--engine local)")
 
 
-def _for_workers(config: KTODataConfig) -> KTODataConfig:
-    """What of a configuration a worker needs; observers hear of it in the process that builds."""
-    return without_files(config).model_copy(update={"observers": []})
-
-
 def _at_work(piece: Piece) -> dict[str, dict[str, str]]:
-    """The plugins that a worker needs, too."""
+    """The plugins that a worker needs, too; observers hear of it in the process that builds."""
     return {kind: owners for kind, owners in piece.assembly.plugins.items() if kind != OBSERVER}
 
 
@@ -297,7 +292,9 @@ def to_ray_dataset(
         ImportError: Ray is not installed.
         KtoFormatsError: As `KTODataLoader.load_dataset`.
     """
-    registry = Registry()
+    registry, ray = Registry(), library()
+    if not ray.is_initialized():
+        ray.init()
     with (
         TemporaryDirectory(prefix="ktoformats-", dir=staging, ignore_cleanup_errors=True) as folder,
         Engine(Path(folder).absolute()) as engine,

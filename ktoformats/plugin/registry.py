@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pluggy
@@ -132,6 +133,14 @@ class Registry:
         """Distribution and version of a plugin; `ours` as in `make`."""
         own = [one for one in self.first_party(kind) if ours and one.name == name]
         return (own[0] if own else self._resolve(kind, name)).owner
+
+    def name_owner(self, error: PluginError) -> None:
+        """Have the message of an error say which distribution its plugin is of, where that is known."""
+        if error.kind and error.plugin:
+            with suppress(PluginError):
+                owner = self.owner(error.kind, error.plugin.partition(":")[0])  # a format goes by its preset, too
+                if owner not in str(error):
+                    error.args = (f"{error} [{owner}]",)
 
     def find(self, kind: str, name: str) -> Found:
         """What is installed under this name, not imported; see `load` for what it raises."""

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from ktoformats.convert.ledger import Ledger
-from ktoformats.errors import ConfigError, KTODataError, KTOLabelError, SourceError
+from ktoformats.errors import ConfigError, KTODataError, KTOLabelError, PluginError, SourceError
 from ktoformats.read.named import Source, find_sources
 from ktoformats.store.build import Clerk, Quarantine, build, file_blocks
 from ktoformats.store.cache import Cache, Kept
@@ -97,6 +97,12 @@ def prepare(
             registry.tell("ktoformats_dataset_built", observers=config.observers, split=split, report=told)
     except (KTODataError, KTOLabelError) as error:
         error.report = report
+        raise
+    except PluginError as error:
+        if not error.plugin:  # of some kinds there is one
+            names = {name for piece in pieces for name in piece.assembly.plugins.get(error.kind, ())}
+            error.plugin = names.pop() if len(names) == 1 else ""
+        registry.name_owner(error)
         raise
     except OSError as error:  # a full disk, a quota, a folder that went away
         place = str(error.filename or (cache.folder if cache else "the temporary folder"))

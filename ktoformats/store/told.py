@@ -16,6 +16,8 @@ def tell_error(error: Exception, place: str = "") -> dict[str, str]:
         place: File and lines that were at work, where the message does not begin with its file.
     """
     told = {"kind": type(error).__name__, "message": str(error)}
+    if isinstance(error, PluginError):
+        told |= {"plugin_kind": error.kind, "plugin": error.plugin}
     if isinstance(error, SourceError):
         return told | {"code": error.code, "path": error.path}
     if isinstance(error, OSError) and not isinstance(error, KtoFormatsError):  # a full disk, a folder that went away
@@ -33,8 +35,8 @@ def told_error(told: dict[str, Any]) -> KtoFormatsError:
     kind = getattr(errors, told["kind"], KTODataError)
     if kind is SourceError:
         return SourceError(told["code"], told["path"], told["message"].removeprefix(f"{told['path']}: "))
-    return (
-        kind(told["message"])
-        if issubclass(kind, KTODataError | PluginError | ConfigError)
-        else KTODataError(told["message"])
-    )
+    known = issubclass(kind, KTODataError | PluginError | ConfigError)
+    error: KtoFormatsError = kind(told["message"]) if known else KTODataError(told["message"])
+    if isinstance(error, PluginError):
+        error.kind, error.plugin = told.get("plugin_kind", ""), told.get("plugin", "")
+    return error

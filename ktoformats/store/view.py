@@ -314,9 +314,9 @@ class _Reasons:
 def _drops(one: NamedFilter, batch: pa.RecordBatch) -> list[Dropped]:
     try:
         return [Dropped(reason, np.asarray(mask, dtype=bool)) for reason, mask in one.filter.drops(batch)]
-    except KtoFormatsError:
+    except (KtoFormatsError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         message = f"filter {one.name!r} failed ({type(error).__name__}: {error})"
         raise PluginContractError(message, kind="filter", plugin=one.name) from error
 

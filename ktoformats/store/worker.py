@@ -9,7 +9,7 @@ import sys
 import orjson
 
 from ktoformats.convert.assemble import assemble
-from ktoformats.errors import KtoFormatsError
+from ktoformats.errors import KtoFormatsError, PluginError
 from ktoformats.plugin.registry import Registry
 from ktoformats.store.workers import pack_converted, read_greeting, receive, send, unpack_block
 
@@ -30,7 +30,10 @@ def main() -> None:
                 pipeline = assemble(read_greeting(greeting), Registry()).pipeline
             head, body = pack_converted(pipeline.convert(unpack_block(payload)))
         except KtoFormatsError as error:
-            send(stdout, orjson.dumps({"error": type(error).__name__, "message": str(error)}))
+            told = {"error": type(error).__name__, "message": str(error)}
+            if isinstance(error, PluginError):
+                told |= {"kind": error.kind, "plugin": error.plugin}
+            send(stdout, orjson.dumps(told))
         except Exception as error:  # noqa: BLE001 - a plugin that breaks its promise in a way nobody foresaw
             message = f"a plugin failed ({type(error).__name__}: {error})"
             send(stdout, orjson.dumps({"error": "PluginContractError", "message": message}))

@@ -29,6 +29,7 @@ from ktoformats.errors import (
     KTODataError,
     KtoFormatsError,
     PluginContractError,
+    PluginError,
     PluginLoadError,
     PluginNotFoundError,
 )
@@ -131,7 +132,9 @@ class Workers:
 def without_files(config: KTODataConfig) -> KTODataConfig:
     """What of a configuration a worker needs: it is handed what stands in the files, and a path need not be text."""
     unset = dict.fromkeys(("train_file", "validation_file", "test_file", "rejects_file"))
-    return config.model_copy(update=unset | {"sources": []})
+    return config.model_copy(
+        update=unset | {"sources": [], "observers": []}
+    )  # observers listen in the one that builds
 
 
 def can_be_told(config: KTODataConfig) -> bool:
@@ -207,7 +210,7 @@ class _Child:
                 raise EOFError
             answer = orjson.loads(head)
             if "error" in answer:
-                raise _ERRORS.get(answer["error"], KTODataError)(answer["message"])
+                raise _error_of(answer)
             return unpack_converted(answer, receive(self._out) or b"")
         except (OSError, EOFError, ValueError) as error:
             if isinstance(error, KtoFormatsError):
@@ -243,11 +246,18 @@ _ERRORS: Final[dict[str, type[KtoFormatsError]]] = {
 """What a worker's error is raised as here; anything else is a KTODataError."""
 
 
+def _error_of(answer: dict[str, str]) -> KtoFormatsError:
+    error = _ERRORS.get(answer["error"], KTODataError)(answer["message"])
+    if isinstance(error, PluginError):
+        error.kind, error.plugin = answer.get("kind", ""), answer.get("plugin", "")
+    return error
+
+
 def greeting(config: KTODataConfig) -> bytes:
     """A configuration as a worker is told it: every value that somebody set, or changed without setting it."""
     fields = type(config).model_fields
     changed = {name for name, value in config if value != fields[name].get_default(call_default_factory=True)}
-    told = (config.model_fields_set | changed) - {"observers"}  # they hear of it here, and there is nothing to hear
+    told = config.model_fields_set | changed
     return orjson.dumps(config.model_dump(mode="json", include=told), default=str)
 
 

@@ -73,7 +73,9 @@ def tried(one: Law, subject: Subject) -> Verdict:
         return Verdict(one.name, OPEN, str(error))
     except KtoFormatsError as error:  # what users would meet is what the author is told
         return Verdict(one.name, BROKEN, str(error))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a law that stumbles over a plugin must not cost the other laws
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a law that stumbles over a plugin must not cost the other laws
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}, line {place.lineno}"
         return Verdict(one.name, BROKEN, f"it fails ({type(error).__name__}: {error}) in {where}")

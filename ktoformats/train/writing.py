@@ -142,9 +142,9 @@ def fitting(view: View, exporter: Exporter, name: str, progress: Progress | None
 def _refused(exporter: Exporter, name: str, batch: pa.RecordBatch) -> list[tuple[str, np.ndarray]]:
     try:
         found = [(reason, np.asarray(mask, dtype=bool)) for reason, mask in exporter.refuses(batch)]
-    except KtoFormatsError:
+    except (KtoFormatsError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise _failed(name, "refuses", error) from error
     for reason, mask in found:
         if mask.shape != (len(batch),):
@@ -161,9 +161,9 @@ def settle(exporter: Exporter, name: str, batches: Iterable[pa.RecordBatch]) -> 
     """
     try:
         made = exporter.settled(batches)
-    except (KtoFormatsError, OSError):
+    except (KtoFormatsError, OSError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise _failed(name, "settled", error) from error
     if not isinstance(made, Exporter):
         message = f"exporter {name!r}: settled returned {made!r:.60}, expected an exporter"
@@ -190,9 +190,9 @@ def write_with(exporter: Exporter, name: str, batches: Iterable[pa.RecordBatch],
         part.mkdir()
     try:
         told = exporter.write(batches, part)
-    except (KtoFormatsError, OSError):
+    except (KtoFormatsError, OSError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise _failed(name, "", error) from error
     if not part.is_file() and not files_in(part):
         raise PluginContractError(f"exporter {name!r} wrote nothing", kind="exporter", plugin=name)
@@ -212,9 +212,9 @@ def settings_of(exporter: Exporter, name: str, written: Written) -> str:
     """
     try:
         text = exporter.settings(written)
-    except KtoFormatsError:
+    except (KtoFormatsError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise _failed(name, "settings", error) from error
     if type(text) is not str:
         message = f"exporter {name!r}: settings returned {text!r:.60}, expected a text"
@@ -222,7 +222,7 @@ def settings_of(exporter: Exporter, name: str, written: Written) -> str:
     return text
 
 
-def _failed(name: str, verb: str, error: Exception) -> PluginContractError:
+def _failed(name: str, verb: str, error: BaseException) -> PluginContractError:
     where = f" in {verb}" if verb else ""
     message = f"exporter {name!r} failed{where} ({type(error).__name__}: {error}); nothing was published"
     return PluginContractError(message, kind="exporter", plugin=name)

@@ -19,6 +19,7 @@ from ktoformats import (
     Registry,
 )
 from ktoformats.plugin.discovery import OBSERVER, discover
+from ktoformats.store.workers import can_be_told
 from ktoformats.testing import Subject, check
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def test_a_loader_tells_each_reject_once_in_source_order_and_then_the_build(
     workers: int, tmp_path: Path, files: list[str], heard: Callable[[], list[dict[str, Any]]]
 ) -> None:
     config = config_of(tmp_path, files, observers=["ears"], preprocessing_num_workers=workers)
+    assert can_be_told(config), "or there would be no workers"
     loader = KTODataLoader(config, enable_cache=False)
     loader.load_dataset()
     told = heard()

@@ -458,7 +458,7 @@ class Mine(Format):
         "hostile",
         "format",
         FORMAT + FACTS.replace("yield", "row['vote'] or sys.exit('no vote')\n        yield"),
-        r"it fails \(SystemExit: no vote\) in acme_mine.py, line \d+",
+        r"it trips: format 'mine' failed on the record \(SystemExit: no vote at acme_mine:\d+\)",
     ),
     "it refuses without a word": Planted(
         "hostile",

@@ -498,9 +498,9 @@ def test_plans_are_kept_and_opened_again(
 ) -> None:
     from ktoformats.store.cache import Cache, Kept
     from ktoformats.store.digests import Digests
-    from ktoformats.train import training
+    from ktoformats.train import training as module
 
-    monkeypatch.setattr(training, "WORTH_KEEPING", 1)
+    monkeypatch.setattr(module, "WORTH_KEEPING", 1)
     monkeypatch.setattr(Digests, "of_code", lambda *_: "this code")  # whoever changes it meanwhile
     made: list[Any] = []
 
@@ -508,7 +508,7 @@ def test_plans_are_kept_and_opened_again(
         made.append(given)
         return make_plan(*given, **options)
 
-    monkeypatch.setattr(training, "make_plan", counted)
+    monkeypatch.setattr(module, "make_plan", counted)
     first = loader.training("train")
     training = [
         Training(first.dataset, first.tokens, first.limits, Kept(Cache(tmp_path / "cache"))) for _ in range(2)
