@@ -11,6 +11,7 @@ from ktoformats.convert.assemble import Assembly, assemble
 from ktoformats.errors import ConfigError
 from ktoformats.feedback import BAD, GOOD
 from ktoformats.overrides import Overrides, SpecificationMethods
+from ktoformats.page import bar as bars
 from ktoformats.page.notebook import in_short, table
 from ktoformats.plugin.registry import Registry
 from ktoformats.read.named import find_sources
@@ -59,7 +60,8 @@ class PreferenceDataLoader:
         cache_verify: When cached files are compared with their digests: `always`, `never`, or `first`: at the first
             open and whenever a file was touched since.
         registry: The installed plugins; None asks the running interpreter's metadata.
-        progress: Called after every block with (source, records, bytes read).
+        progress: Called after every block with (source, records, bytes read). None shows a bar for what takes longer
+            than a second, on a terminal and in a notebook; False shows none.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class PreferenceDataLoader:
         cache_compression: bool = False,
         cache_verify: Verify = "first",
         registry: Registry | None = None,
-        progress: Progress | None = None,
+        progress: Progress | Literal[False] | None = None,
     ) -> None:
         if not isinstance(config, KTODataConfig):
             raise ConfigError(
@@ -226,7 +228,11 @@ class PreferenceDataLoader:
         return KTOStream(self.config, split, shuffle=shuffle, seed=seed, num_replicas=num_replicas, rank=rank)
 
     def training(
-        self, split: str = "train", *, style: Style = "auto", progress: Callable[[int, int], None] | None = None
+        self,
+        split: str = "train",
+        *,
+        style: Style = "auto",
+        progress: Callable[[int, int], None] | Literal[False] | None = None,
     ) -> Training:
         """One split on its way to a trainer: its samples, their tokens where there is a tokenizer, and its plans.
 
@@ -234,7 +240,7 @@ class PreferenceDataLoader:
             split: As in `load_dataset`; it is loaded if it was not.
             style: `standard` tokenises the texts as they are, `conversational` renders messages with the
                 tokenizer's chat template, `auto` takes the template where there is one.
-            progress: Called with how many rows have their tokens, and of how many.
+            progress: Called with how many rows have their tokens, and of how many. None and False as of the loader.
 
         Returns:
             `training.fitted.report` counts what the token limits dropped and cut, per label.
@@ -257,7 +263,8 @@ class PreferenceDataLoader:
         kept = Kept(cache) if cache else None
         tokens = None
         if self.tokenizer is not None:
-            tokens = Tokens(view.samples, Encoder(self.tokenizer, style), kept, progress)
+            with bars.shown(progress, lambda: bars.counting("tokenizing", " rows")) as tell:
+                tokens = Tokens(view.samples, Encoder(self.tokenizer, style), kept, tell)
         made = Training(Chosen(view), tokens, limits_of(self.config), kept)
         self._trainings[split, style] = view, made
         return made
@@ -395,18 +402,20 @@ class PreferenceDataLoader:
         else:
             pieces = self._pieces(split)
         try:
-            view, report = prepare(
-                split,
-                pieces,
-                config,
-                self.registry,
-                cache=overrides.cache(self._cache),
-                rejects_path=Path(str(rejects).replace("{split}", split)) if rejects else None,
-                progress=self._progress,
-                stages=overrides.stages(),
-                rows=rows,
-                for_training=split == "train",
-            )
+            named = [piece.files for piece in pieces]
+            with bars.shown(self._progress, lambda: bars.reading(named)) as progress:
+                view, report = prepare(
+                    split,
+                    pieces,
+                    config,
+                    self.registry,
+                    cache=overrides.cache(self._cache),
+                    rejects_path=Path(str(rejects).replace("{split}", split)) if rejects else None,
+                    progress=progress,
+                    stages=overrides.stages(),
+                    rows=rows,
+                    for_training=split == "train",
+                )
         except Exception as error:
             partial = getattr(error, "report", None)
             if partial is not None:

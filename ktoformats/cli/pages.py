@@ -67,7 +67,7 @@ def page_of(
 def drawn(found: Audit, samples: int, bar: Reporter | None) -> str:
     """The page of an audit; the bar is told of its parts."""
     with below(bar, "drawing", " parts") as tell:
-        return found.to_html(samples, tell)
+        return found.to_html(samples, tell or False)
 
 
 def write_page(path: Path, html: str) -> None:

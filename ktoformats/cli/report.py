@@ -170,10 +170,10 @@ def command(
 
     tokenizer = None if tokenizer_folder is None else _tokenizer(tokenizer_folder)
     with progress(_bytes_of(config), shown=not as_json) as bar:
-        loader = KTODataLoader(config, tokenizer, not no_cache, progress=bar)
+        loader = KTODataLoader(config, tokenizer, not no_cache, progress=bar or False)
         loader.view()
         with below(bar, "looking") as tell:
-            found = audit_loader(loader, batch_size=batch_size, world_size=world_size, progress=tell)
+            found = audit_loader(loader, batch_size=batch_size, world_size=world_size, progress=tell or False)
         html = drawn(found, samples, bar) if page is not None else ""
         answer = None if changed is None else what_if(loader, changed, questions)
     if page is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ktoformats.errors import ConfigError
+from ktoformats.page.bar import counting, shown
 from ktoformats.page.render import to_html
 from ktoformats.report.lengths import TRL_MAX_LENGTH, dropped_by_trl, lengths_section, sizes_of
 from ktoformats.report.orders import batches_section
@@ -65,21 +66,23 @@ class Audit:
             "notes": list(self.notes),
         }
 
-    def to_html(self, samples: int = 200, progress: Progress | None = None) -> str:
+    def to_html(self, samples: int = 200, progress: Progress | Literal[False] | None = None) -> str:
         """All of it as one HTML file: findings, the way from lines to samples, drawings, slices, samples to read.
 
         It needs nothing beside it, neither a network nor a script; texts of the data are escaped in it.
 
         Args:
             samples: How many samples to show at most, and how many rejected records.
-            progress: Called with how many parts of the page are made, and of how many.
+            progress: Called with how many parts of the page are made, and of how many. None and False as of
+                `audit_loader`.
 
         Raises:
             ConfigError: It was not made by `audit_loader`, or jinja2 and matplotlib are not installed.
         """
         if self._looked is None:
             raise ConfigError("a page shows samples: take an audit that audit_loader made")
-        return to_html(page_of(self, self._looked, samples, progress))
+        with shown(progress, lambda: counting("drawing", " parts")) as tell:
+            return to_html(page_of(self, self._looked, samples, tell))
 
 
 def audit(
@@ -129,7 +132,11 @@ def audit(
 
 
 def audit_loader(
-    loader: PreferenceDataLoader, *, batch_size: int = 8, world_size: int = 1, progress: Progress | None = None
+    loader: PreferenceDataLoader,
+    *,
+    batch_size: int = 8,
+    world_size: int = 1,
+    progress: Progress | Literal[False] | None = None,
 ) -> Audit:
     """Look at the train split of a loader, and at what its other splits share with it.
 
@@ -140,18 +147,20 @@ def audit_loader(
         batch_size: Samples of a batch on one rank, at least 2.
         world_size: Ranks.
         progress: Called with how much is done, and of how much: rows that have their tokens, where there is a
-            tokenizer; then parts that have been looked at.
+            tokenizer; then parts that have been looked at. None shows a bar for what takes longer than a second, on a
+            terminal and in a notebook; False shows none.
 
     Raises:
         KtoFormatsError: As `loader.load_dataset` and `audit`.
     """
     config = loader.config
     style: Style = "auto" if getattr(loader.tokenizer, "chat_template", None) else "standard"
-    training = loader.training("train", style=style, progress=progress)
-    others = {name: Chosen(loader.view(name)) for name in ("validation", "test") if _is_there(name, config)}
     sizes: dict[str, Any] = {"batch_size": batch_size, "world_size": world_size}
-    report, view = loader.reports["train"], loader.view()
-    return audit(training, report, config, **sizes, others=others, view=view, progress=progress)
+    view = loader.view()
+    others = {name: Chosen(loader.view(name)) for name in ("validation", "test") if _is_there(name, config)}
+    with shown(progress, lambda: counting("looking", "")) as tell:
+        training = loader.training("train", style=style, progress=tell or False)
+        return audit(training, loader.reports["train"], config, **sizes, others=others, view=view, progress=tell)
 
 
 def _is_there(split: str, config: KTODataConfig) -> bool:
