@@ -248,9 +248,9 @@ def _views_not_locked() -> None:
     """Nobody holds the lock of a view that is being made, so that others sweep it away."""
 
     def make(inner: Any) -> Any:
-        def save(kept: Any, *args: Any) -> None:
+        def save(kept: Any, *args: Any) -> Any:
             patching.put(VAULT + "Vault.only_builder", lambda _vault, _name: nullcontext())
-            inner(kept, *args)
+            return inner(kept, *args)
 
         return save
 
