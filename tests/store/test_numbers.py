@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from hashlib import blake2b
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,8 +56,8 @@ def batch_of(some: list[dict[str, Any]]) -> pa.RecordBatch:
 
 
 def hashed(text: str, more: str = "") -> int:
-    """BLAKE2b of a text, and SplitMix64's step over it and another one where there is one."""
-    digest = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+    """The first 64 bits of the SHA-256 of a text, and SplitMix64's step over it and another one where there is one."""
+    digest = int.from_bytes(sha256(text.encode()).digest()[:8], "little")
     if not more:
         return digest
     z = (digest ^ hashed(more)) + 0x9E3779B97F4A7C15 & MASK
