@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _RECORDS: Final = 1000
 _FILES: Final = 50
 _SHOWN: Final = 12
+_UNFIT: Final = frozenset({"unknown_shape", "missing_field"})
+"""Reasons that another format or preset may help against."""
 
 
 def unknown_columns(config: KTODataConfig, sources: Sequence[Source]) -> list[str]:
@@ -61,7 +63,7 @@ def explained(error: KTODataError, pieces: Iterable[tuple[KTODataConfig, Sequenc
     if total.lines == total.blank and not total.samples:
         names = ", ".join(source.name for _, sources in pieces for source in list(sources)[:3])
         hints.append(f"there is no record in {names}; name a file that holds some")
-    elif not total.samples:
+    elif not total.samples and total.rejected.keys() & _UNFIT:
         named = [source.name for _, sources in pieces for source in sources if source.name != "-"]
         hints += [f"`ktoformats inspect {name}` says what would read such records" for name in named[:1]]
     if hints:
