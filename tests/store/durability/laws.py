@@ -295,8 +295,8 @@ POINTS: Final[dict[str, list[Any]]] = {
     "before the sweep": ["die before", "ktoformats.store.vault:Vault.sweep", 1],
     "after the sweep": ["die after", "ktoformats.store.vault:Vault.sweep", 1],
     "the first array is written": ["die after", "numpy:save", 1],
-    "the view's first array is written": ["die after", "numpy:save", 2],
-    "the view's last array is written": ["die after", "numpy:save", 4],
+    "the view's first array is written": ["die after", "ktoformats.store.cache:_write_chosen", 1],
+    "the view's last array is written": ["die after", "numpy:save", 3],
     "the view is saved": ["die after", "ktoformats.store.cache:Kept.save_view", 1],
 }
 FEW_POINTS: Final = (
