@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -99,6 +99,8 @@ def _bar(what: str, total: int | None, **options: Any) -> Any:
 
 
 def _size_of(named: Any) -> int | None:
-    """The bytes of a plain file; None of anything else."""
-    path = os.fspath(named) if isinstance(named, str | os.PathLike) else ""
-    return os.stat(path).st_size if path and os.path.isfile(path) else None  # noqa: PTH116, PTH113 - a path may be bytes
+    """The bytes of a plain file; None of anything else, and of one that goes away meanwhile."""
+    with suppress(OSError, TypeError, ValueError):
+        path = Path(named)
+        return path.stat().st_size if path.is_file() else None
+    return None
