@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """Put back `os.environ` itself: `datasets` replaces the object where it maps with processes, and rich keeps it."""
+    before = os.environ
+    yield
+    os.environ = before  # noqa: B003 - the very object is what others hold on to
 
 
 def write_lines(path: Path, records: Iterable[Any]) -> Path:
