@@ -36,7 +36,7 @@ from ktoformats.plugin.row import Row
 from ktoformats.read.parse import Alike, parse_all, sort_by_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,6 +63,8 @@ class Converted(NamedTuple):
     rejects: list[Reject]
     accounts: dict[str, FileAccount]
     """By source; the records of one group may come from several."""
+    numbers: Sequence[pa.RecordBatch] = ()
+    """Those of each batch (`ktoformats.store.numbers`), where a worker has taken them already."""
 
 
 class Pipeline:

@@ -188,7 +188,7 @@ def build(
             clerk.open(names)
             for converted, end in stream:
                 clerk.enter(converted, end)
-                sink.write(converted.batches)
+                sink.write(converted.batches, converted.numbers)
             clerk.close(names)
         return sink.finish()
 

@@ -298,7 +298,7 @@ class _Shard:
         for reject in converted.rejects:
             plain = reject._asdict() | {"source": self._codes[reject.source]}
             self._rejects.write(orjson.dumps(plain, option=orjson.OPT_APPEND_NEWLINE))
-        self._sink.write(converted.batches)
+        self._sink.write(converted.batches, converted.numbers)
 
     def finish(self, *, last: bool) -> dict[str, Any]:
         """Close the files, and say what is to be known of them."""

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from ktoformats.feedback import SCHEMA
+from ktoformats.feedback import NUMBERS, SCHEMA
 from ktoformats.store.numbers import numbers_of, to_arrow, to_numpy
 from ktoformats.store.part import DATA_FILE, NUMBERS_FILE, NUMBERS_SCHEMA, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 ROWS_PER_BATCH: Final = 65_536
 ROWS_PER_COMPRESSED_BATCH: Final = 1024
@@ -55,6 +55,8 @@ class Sink:
         self._compression = compression
         self._coded = coded
         self._waiting: list[pa.RecordBatch] = []
+        self._waiting_numbers: list[pa.RecordBatch | None] = []
+        """Those of each batch that waits."""
         self._numbers: list[pa.RecordBatch] = []
         self._names: dict[str, int] = {}
         self._lengths: list[int] = []
@@ -71,8 +73,9 @@ class Sink:
         """The length of all samples taken over so far, in memory."""
         return self._written + self._bytes
 
-    def write(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Take batches over."""
+    def write(self, batches: Sequence[pa.RecordBatch], numbers: Sequence[pa.RecordBatch] = ()) -> None:
+        """Take batches over, and the numbers of each if they are known; else they are taken when it is written."""
+        self._waiting_numbers += numbers or [None] * len(batches)
         for batch in batches:
             self._waiting.append(batch)
             self._rows += len(batch)
@@ -117,14 +120,17 @@ class Sink:
     def _flush(self) -> None:
         if self._waiting and self._files is not None:
             table = pa.Table.from_batches(self._waiting, SCHEMA).combine_chunks()
+            told = zip(self._waiting, self._waiting_numbers, strict=True)
+            own = [numbers_of(batch) if numbers is None else numbers for batch, numbers in told]
+            numbers = pa.Table.from_batches(own, NUMBERS).combine_chunks()
             self._written += self._bytes
-            self._waiting, self._rows, self._bytes = [], 0, 0
+            self._waiting, self._waiting_numbers, self._rows, self._bytes = [], [], 0, 0
             rows = ROWS_PER_COMPRESSED_BATCH if self._compression else ROWS_PER_BATCH
-            for batch in table.to_batches(max_chunksize=rows):
-                samples, numbers = self._with_codes(batch)
+            for batch, taken in zip(*(one.to_batches(max_chunksize=rows) for one in (table, numbers)), strict=True):
+                samples, codes = self._with_codes(batch)
                 self._files.samples.write_batch(samples)
                 self._lengths.append(len(batch))
-                self._numbers.append(numbers)
+                self._numbers.append(pa.RecordBatch.from_arrays([*taken.columns, codes], schema=NUMBERS_SCHEMA))
             if sum(map(len, self._numbers)) >= NUMBERS_TOGETHER:
                 self._flush_numbers()
 
@@ -135,17 +141,15 @@ class Sink:
             self._files.numbers.write_table(table)
             self._numbers = []
 
-    def _with_codes(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-        """The samples as they are written, and their numbers."""
+    def _with_codes(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array]:
+        """The samples as they are written, and the number of the source of each."""
         encoded = batch.column("source").dictionary_encode()
         own = [self._names.setdefault(name, len(self._names)) for name in encoded.dictionary.to_pylist()]
         codes = np.array(own, np.uint32)[to_numpy(encoded.indices)]
-        numbers = numbers_of(batch)
-        numbers = pa.RecordBatch.from_arrays([*numbers.columns, to_arrow(codes)], schema=NUMBERS_SCHEMA)
         if self._coded:
             place = SCHEMA.get_field_index("source")
             batch = batch.set_column(place, SCHEMA.field(place), pa.repeat(pa.scalar(""), len(batch)))
-        return batch, numbers
+        return batch, to_arrow(codes)
 
 
 class _Files:

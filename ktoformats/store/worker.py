@@ -11,6 +11,7 @@ import orjson
 from ktoformats.convert.assemble import assemble
 from ktoformats.errors import KtoFormatsError, PluginError
 from ktoformats.plugin.registry import Registry
+from ktoformats.store.numbers import numbers_of
 from ktoformats.store.workers import pack_converted, read_greeting, receive, send, unpack_block
 
 
@@ -28,7 +29,9 @@ def main() -> None:
         try:
             if pipeline is None:
                 pipeline = assemble(read_greeting(greeting), Registry()).pipeline
-            head, body = pack_converted(pipeline.convert(unpack_block(payload)))
+            converted = pipeline.convert(unpack_block(payload))
+            numbers = list(map(numbers_of, converted.batches))  # the one that writes has enough to do
+            head, body = pack_converted(converted._replace(numbers=numbers))
         except KtoFormatsError as error:
             told = {"error": type(error).__name__, "message": str(error)}
             if isinstance(error, PluginError):

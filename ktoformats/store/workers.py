@@ -33,7 +33,7 @@ from ktoformats.errors import (
     PluginLoadError,
     PluginNotFoundError,
 )
-from ktoformats.feedback import SCHEMA
+from ktoformats.feedback import NUMBERS, SCHEMA
 from ktoformats.read.blocks import Block, Fault, Place
 
 if TYPE_CHECKING:
@@ -316,19 +316,21 @@ def pack_converted(converted: Converted) -> tuple[bytes, bytes]:
         "rejects": [reject._asdict() for reject in converted.rejects],
         "accounts": {source: account.to_json(whole=True) for source, account in converted.accounts.items()},
     }
-    return orjson.dumps(head), _stream(converted.batches, SCHEMA)
+    return orjson.dumps(head), _stream(converted.batches, SCHEMA) + _stream(converted.numbers, NUMBERS)
 
 
 def unpack_converted(head: dict[str, Any], payload: bytes) -> Converted:
     """What `pack_converted` packed."""
+    source = pa.BufferReader(payload)
     return Converted(
-        list(pa.ipc.open_stream(payload)),
+        list(pa.ipc.open_stream(source)),
         [Reject(**reject) for reject in head["rejects"]],
         {source: FileAccount.from_json(account) for source, account in head["accounts"].items()},
+        list(pa.ipc.open_stream(source)),
     )
 
 
-def _stream(batches: list[pa.RecordBatch], schema: pa.Schema) -> bytes:
+def _stream(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
         for batch in batches:
