@@ -85,7 +85,7 @@ def detected_presets(registry: Registry) -> list[Preset]:
 @lru_cache(maxsize=1024)
 def _read(one: Found, path: Path, changed: int) -> Preset:  # noqa: ARG001 - a file that changed is read again
     try:
-        values = read_yaml(path)
+        values = read_yaml(path, quick=True)
         formats = [key for key in values if key not in About.model_fields]
         if len(formats) != 1 or not isinstance(values[formats[0]], dict):
             raise ConfigError(f"{path}: expected one format with its options, got {', '.join(formats) or 'none'}")

@@ -14,9 +14,11 @@ import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from itertools import pairwise
 from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
@@ -35,6 +37,7 @@ from ktoformats.errors import (
 )
 from ktoformats.feedback import NUMBERS, SCHEMA
 from ktoformats.read.blocks import Block, Fault, Place
+from ktoformats.store.numbers import to_arrow, to_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -295,16 +298,24 @@ def pack_block(block: Block) -> bytes:
         [("line", pa.int64()), ("offset", pa.int64()), ("record", pa.large_binary())],
         metadata={"block": orjson.dumps(meta, default=tuple)},  # places
     )
-    columns = zip((block.lines, block.offsets, block.records), schema.types, strict=True)
-    batch = pa.record_batch([pa.array(values, kind) for values, kind in columns], schema=schema)
-    return _stream([batch], schema)
+    ends = np.cumsum([0, *map(len, block.records)])
+    records = pa.py_buffer(ends.astype(np.int64)), pa.py_buffer(b"".join(block.records))  # not read one by one
+    columns = [
+        *(to_arrow(np.array(places, np.int64)) for places in (block.lines, block.offsets)),
+        pa.Array.from_buffers(pa.large_binary(), len(block.records), [None, *records]),
+    ]
+    return _stream([pa.record_batch(columns, schema=schema)], schema)
 
 
 def unpack_block(payload: bytes) -> Block:
     """The block that `pack_block` packed."""
     reader = pa.ipc.open_stream(payload)
     meta = orjson.loads(reader.schema.metadata[b"block"])
-    lines, offsets, records = (column.to_pylist() for column in reader.read_all().columns)
+    batch = reader.read_next_batch()
+    lines, offsets = (to_numpy(column).tolist() for column in batch.columns[:2])
+    _, ends, content = batch.column("record").buffers()
+    whole = content.to_pybytes()
+    records = [whole[start:end] for start, end in pairwise(np.frombuffer(ends, np.int64, len(batch) + 1).tolist())]
     faults = [Fault(**{**fault, "head": fault["head"].encode("latin-1")}) for fault in meta["faults"]]
     groups = meta["groups"] and [[[Place(*place) for place in row] for row in rows] for rows in meta["groups"]]
     return Block(meta["source"], lines, offsets, records, meta["blank"], faults, meta["notices"], groups)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import ktoformats_plugins
 from ktoformats import ConfigError, KTOConfig, KTODataConfig, KTOSpecificConfig, Scale
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from ktoformats.config import files
+from ktoformats.config.files import parse_yaml, read_yaml
 
 DEFAULTS: dict[str, Any] = {
     # the specification's KTODataConfig
@@ -125,6 +127,7 @@ def test_from_yaml(tmp_path: Path) -> None:
         ("x: " + "[" * 30 + "]" * 30, "more than 20 levels"),
         ("x: [" + "1," * 20_000 + "1]", "more than 20 levels or 10000 values"),
         ("x: 2026-13-45\n", "month must be in"),
+        ("x: \x07\n", r"kto\.yaml: unacceptable character #x0007"),
         ("data: {train: 1}\n", r"data\.train: unknown key"),
         (b"\xff\xfe", "not UTF-8"),
         ("x: " + "a" * (1 << 20), "larger than 1048576 bytes"),
@@ -134,6 +137,36 @@ def test_from_yaml(tmp_path: Path) -> None:
 def test_yaml_is_bounded_and_strict(tmp_path: Path, text: str | bytes, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         KTOConfig.from_yaml(write(tmp_path, text))
+
+
+QUICK = ["data: [\n", "a: &x 1\nb: *x\n", "x: {a: 1, a: 2}\n", "x: !!python/object/apply:os.system ['true']\n"]
+QUICK += ["1: 2\n", "x: " + "[" * 30 + "]" * 30, "x: [" + "1," * 20_000 + "1]", "x: 2026-13-45\n", "x: \x07\n"]
+
+
+@pytest.mark.parametrize("text", QUICK, ids=lambda text: repr(text[:30]))
+def test_the_quick_parser_refuses_the_same(text: str) -> None:
+    for quick in (False, True):
+        with pytest.raises(ConfigError, match="here"):
+            parse_yaml(text, "here", quick=quick)
+
+
+@pytest.mark.parametrize("without", [False, True], ids=["libyaml", "without libyaml"])
+def test_the_quick_parser_reads_the_same(monkeypatch: pytest.MonkeyPatch, *, without: bool) -> None:
+    if without:
+        monkeypatch.setitem(sys.modules, "yaml._yaml", None)
+    files._quick_loader.cache_clear()
+    assert issubclass(files._quick_loader(), files._Loader)
+    assert (files._quick_loader() is files._Loader) == without
+    text = "on: [yes, No, true, null, 1_000, 0x1f, 1.5, 2026-01-02, 'é\\n', \"\\u0645\"]\ntext: |\n  a\n  b\nfolded: >-\n  a\n  b\n"
+    assert parse_yaml(text, "here", quick=True) == parse_yaml(text, "here")
+    assert parse_yaml(text, "here", quick=True)["on"][:3] == ["yes", "No", True]
+    files._quick_loader.cache_clear()
+
+
+def test_the_quick_parser_reads_every_preset_the_same() -> None:
+    presets = [path for home in ktoformats_plugins.__path__ for path in Path(home).rglob("*.yaml")]
+    assert len(presets) > 50
+    assert [path.name for path in presets if read_yaml(path, quick=True) != read_yaml(path)] == []
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
