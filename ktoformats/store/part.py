@@ -118,7 +118,7 @@ class Part:
         reader = self._numbers.reader
         place = NUMBERS_SCHEMA.get_field_index(name)
         parts = [to_numpy(reader.get_batch(n).column(place)) for n in range(reader.num_record_batches)]
-        return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, _dtype(name)), *parts])
+        return joined(parts, _dtype(name))
 
     def _number_in_memory(self, name: str) -> Array:
         table = self._in_memory()
@@ -208,6 +208,15 @@ def _madvise() -> Any:
     function = ctypes.CDLL(None).madvise
     function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     return function
+
+
+def joined(parts: Sequence[Array], kind: Any) -> Array:
+    """Numbers of several files or batches in one array; one of them is not copied, of more the originals may go."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = np.concatenate([np.zeros(0, kind), *parts])
+    forget_pages()
+    return whole
 
 
 def open_samples(path: Path) -> pa.Table:

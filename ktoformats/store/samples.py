@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ktoformats.feedback import SCHEMA
 from ktoformats.store.numbers import to_arrow
-from ktoformats.store.part import NUMBERS_SCHEMA, Part
+from ktoformats.store.part import NUMBERS_SCHEMA, Part, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,7 +87,7 @@ class Samples:
                 return self._of_ascending(name, rows)
         if name not in self._numbers:
             parts = [self.numbers_of_part(number, name) for number in range(len(self.parts))]
-            self._numbers[name] = parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, _dtype(name)), *parts])
+            self._numbers[name] = joined(parts, _dtype(name))
         return self._numbers[name] if rows is None else self._numbers[name][rows]
 
     def _of_ascending(self, name: str, rows: Array) -> Array:
@@ -181,7 +181,7 @@ class Samples:
 
     def _taken(self, number: int, rows: Array, names: list[str]) -> pa.Table:
         part, inside = self.parts[number], rows - self.starts[number]
-        if part.compressed:
+        if part.compressed or (part.path is not None and not _are_consecutive(inside)):
             table = _from_batches(part, inside, names)
         else:
             table = take(part.whole().select(names), inside)
@@ -210,7 +210,7 @@ def _is_in(values: Array, ordered: Array) -> Array:
 
 
 def _from_batches(part: Part, rows: Array, names: list[str]) -> pa.Table:
-    """Rows of a compressed part: each batch that holds some is decoded once."""
+    """Rows of a part in a file: batches that hold none are not touched, and compressed ones decoded once."""
     ends = np.cumsum(part.lengths)
     own = np.searchsorted(ends, rows, side="right")
     taken = []
@@ -232,9 +232,14 @@ def _places(own: Array) -> Array:
 
 def take(table: pa.Table, rows: Array) -> pa.Table:
     """Some rows of a table, in this order; consecutive ones are not copied."""
-    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+    if len(rows) and _are_consecutive(rows):
         return table.slice(int(rows[0]), len(rows))
     return table.take(to_arrow(rows))
+
+
+def _are_consecutive(rows: Array) -> bool:
+    """Whether rows follow each other without a gap, as no rows do, too."""
+    return not len(rows) or bool(rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all())
 
 
 def plain(batch: pa.RecordBatch, tags: Tags) -> pa.RecordBatch:

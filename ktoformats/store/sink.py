@@ -58,6 +58,8 @@ class Sink:
         self._waiting_numbers: list[pa.RecordBatch | None] = []
         """Those of each batch that waits."""
         self._numbers: list[pa.RecordBatch] = []
+        # what is kept is opened again and again; the rest is read once, and its numbers would fill the memory
+        self._numbers_together = ROWS_PER_BATCH if folder is None else NUMBERS_TOGETHER
         self._names: dict[str, int] = {}
         self._lengths: list[int] = []
         """Rows of every batch in the file."""
@@ -131,7 +133,7 @@ class Sink:
                 self._files.samples.write_batch(samples)
                 self._lengths.append(len(batch))
                 self._numbers.append(pa.RecordBatch.from_arrays([*taken.columns, codes], schema=NUMBERS_SCHEMA))
-            if sum(map(len, self._numbers)) >= NUMBERS_TOGETHER:
+            if sum(map(len, self._numbers)) >= self._numbers_together:
                 self._flush_numbers()
 
     def _flush_numbers(self) -> None:

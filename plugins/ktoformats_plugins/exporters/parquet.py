@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-_ROWS_PER_GROUP = 65_536
+_ROWS_PER_GROUP = 16_384
 _OWN = ("id", "prompt", "response", "conversation", "group", "line", "origin")
 _REPEATED = [name for name in SCHEMA.names if name not in _OWN]
 """The columns that a dictionary makes smaller; for the others it only takes time."""
