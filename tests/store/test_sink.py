@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
+import pytest
 
 from ktoformats.feedback import SCHEMA
 from ktoformats.store import sink as sinks
+from ktoformats.store.numbers import numbers_of, to_arrow
 from ktoformats.store.part import DATA_FILE
 from ktoformats.store.sink import Sink
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 SCORES = ("response_quality", "utility_score", "weight", "position", "rank")
@@ -36,3 +37,29 @@ def test_long_samples_do_not_wait_for_many(tmp_path: Path, monkeypatch: pytest.M
     table = sink.finish().whole()
     assert table["response"].to_pylist() == ["q" * 1000] * 16 + ["a"] * 3
     assert table["response"].num_chunks == 2
+
+
+def test_numbers_that_are_known_are_written_and_others_are_taken(tmp_path: Path) -> None:
+    known, unknown = batch("qq", 3), batch("q", 2)
+    numbers = numbers_of(known)
+    place = numbers.schema.get_field_index("response_length")
+    told = numbers.set_column(place, numbers.schema.field(place), to_arrow(np.array([7, 8, 9], np.int32)))
+    sink = Sink(tmp_path)
+    sink.write([known], [told])
+    sink.write([unknown])
+    part = sink.finish()
+    assert part.numbers("response_length").tolist() == [7, 8, 9, 1, 1]
+    assert part.numbers("prompt_length").tolist() == [0] * 5
+
+
+@pytest.mark.parametrize(("kept", "pieces"), [(False, 5), (True, 1)], ids=["read once", "kept"])
+def test_numbers_that_are_read_once_do_not_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kept: bool, pieces: int
+) -> None:
+    monkeypatch.setattr(sinks, "ROWS_PER_BATCH", 4)
+    sink = Sink(tmp_path if kept else None, in_memory=0, buffered=4)
+    for length in range(5):
+        sink.write([batch("q" * length, 4)])
+    part = sink.finish()
+    assert part._numbers.reader.num_record_batches == pieces
+    assert part.numbers("response_length").tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
