@@ -14,9 +14,10 @@ import pytest
 
 from ktoformats import KTODataConfig, KTODataError, Registry
 from ktoformats.convert.assemble import assemble
-from ktoformats.read.blocks import Block
+from ktoformats.read.blocks import Block, Fault, Place
 from ktoformats.store import workers
-from ktoformats.store.workers import Workers, can_be_told
+from ktoformats.store.numbers import numbers_of
+from ktoformats.store.workers import Workers, can_be_told, pack_block, unpack_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,30 @@ def test_one_pool_serves_all_sources_in_order() -> None:
     assert first == [f"q{number}-{row}" for number in range(6) for row in range(3)]
     assert second == first[:6]
     assert all(child._process.poll() is not None for child in pool._children)
+
+
+def test_a_worker_gives_the_samples_and_their_numbers() -> None:
+    blocks = [block(number, rows=5) for number in range(3)]
+    own = config()
+    pipeline = assemble(own, Registry()).pipeline
+    with opened() as pool:
+        for (converted, _), one in zip(pool.convert(blocks), blocks, strict=True):
+            here = pipeline.convert(one)
+            assert (converted.batches, converted.rejects, converted.accounts) == here[:3]
+            assert converted.numbers == list(map(numbers_of, here.batches))
+
+
+@pytest.mark.parametrize(
+    "travels",
+    [
+        block(2, rows=4),
+        Block("é.jsonl", [], [], [], 3, [Fault(7, 2**40, "line_too_long", "it is", b"\xff")], {"bom_stripped": 1}),
+        Block("a", [1, 9], [0, 2**40], [b"", "\u0645".encode() * 50], 1, [], {}, [[[Place("b", 1, 0)]], []]),
+    ],
+    ids=["records", "faults alone", "an empty record and groups"],
+)
+def test_a_block_travels_whole(travels: Block) -> None:
+    assert unpack_block(pack_block(travels)) == travels
 
 
 def test_a_path_among_the_settings_hinders_no_worker(tmp_path: Path) -> None:
