@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -69,6 +70,10 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver(_BOOL, re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF"))
 
 
+_ODD: Final = (ValueError, KeyError, IndexError, AttributeError, TypeError, RecursionError)
+"""What PyYAML raises at odd dates and tags."""
+
+
 @cache
 def _quick_loader() -> Any:
     """The same over libyaml's parser, which takes a fifth of the time, where PyYAML was built with it."""
@@ -95,26 +100,22 @@ def parse_yaml(text: str, name: str, *, quick: bool = False) -> Any:
     Args:
         text: The text.
         name: What to call it in errors.
-        quick: Take libyaml's parser if it is there: where much is read, and nobody waits for how it words an error.
+        quick: Take libyaml's parser if it is there, which is worth it where much is read. What it refuses is read
+            again, so errors are the same.
 
     Raises:
         ConfigError: It is not YAML of the allowed subset; the message names line and column.
     """
-    kind = _quick_loader() if quick else _Loader
+    if quick:
+        with suppress(yaml.YAMLError, *_ODD):
+            return _quick_loader()(text).get_single_data()
     try:
-        return kind(text).get_single_data()
+        return _Loader(text).get_single_data()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark else name
         raise ConfigError(f"{place}: {getattr(error, 'problem', None) or error}") from error
-    except (
-        ValueError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        TypeError,
-        RecursionError,
-    ) as error:  # odd dates and tags
+    except _ODD as error:
         raise ConfigError(f"{name}: {error}") from error
 
 

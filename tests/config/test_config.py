@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import ktoformats_plugins
 from ktoformats import ConfigError, KTOConfig, KTODataConfig, KTOSpecificConfig, Scale
@@ -145,9 +146,14 @@ QUICK += ["1: 2\n", "x: " + "[" * 30 + "]" * 30, "x: [" + "1," * 20_000 + "1]", 
 
 @pytest.mark.parametrize("text", QUICK, ids=lambda text: repr(text[:30]))
 def test_the_quick_parser_refuses_the_same(text: str) -> None:
+    messages = []
     for quick in (False, True):
-        with pytest.raises(ConfigError, match="here"):
+        with pytest.raises(ConfigError, match="here") as caught:
             parse_yaml(text, "here", quick=quick)
+        messages.append(str(caught.value))
+    with pytest.raises((yaml.YAMLError, ValueError)):
+        files._quick_loader()(text).get_single_data()
+    assert messages[0] == messages[1]
 
 
 @pytest.mark.parametrize("without", [False, True], ids=["libyaml", "without libyaml"])
