@@ -116,7 +116,7 @@ def test_a_bom_is_counted_once(tmp_path: Path) -> None:
 
 def test_hostile_structure_takes_linear_time() -> None:
     data = b'["' + b'\\"' * 1_000_000 + b'",' + b"[" * 500_000 + b"]" * 500_000 + b"]"
-    started = time.process_time()
+    started = time.monotonic()
     found = split(data, 1 << 16, 4 << 20)
     assert sum(len(block.records) for block in found) == 2
-    assert time.process_time() - started < 5
+    assert time.monotonic() - started < 5
