@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 from yaml.composer import Composer
-from yaml.constructor import SafeConstructor
-from yaml.resolver import Resolver
 
 from ktoformats.errors import ConfigError
 
@@ -77,19 +75,16 @@ _ODD: Final = (ValueError, KeyError, IndexError, AttributeError, TypeError, Recu
 @cache
 def _quick_loader() -> Any:
     """The same over libyaml's parser, which takes a fifth of the time, where PyYAML was built with it."""
-    try:
-        from yaml._yaml import CParser  # type: ignore[import-untyped, unused-ignore]
-    except ImportError:
+    if not yaml.__with_libyaml__:
         return _Loader
 
-    class Quick(CParser, _Loader):  # type: ignore[misc, unused-ignore]
+    class Quick(yaml.CSafeLoader, _Loader):
         get_single_node = Composer.get_single_node
         """Not that of libyaml, which would ask nobody about the nodes."""
 
         def __init__(self, stream: str) -> None:
-            CParser.__init__(self, stream)
-            for part in (Composer, SafeConstructor, Resolver):
-                part.__init__(self)
+            super().__init__(stream)
+            Composer.__init__(self)
 
     return Quick
 

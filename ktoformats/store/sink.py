@@ -124,15 +124,18 @@ class Sink:
             table = pa.Table.from_batches(self._waiting, SCHEMA).combine_chunks()
             told = zip(self._waiting, self._waiting_numbers, strict=True)
             own = [numbers_of(batch) if numbers is None else numbers for batch, numbers in told]
-            numbers = pa.Table.from_batches(own, NUMBERS).combine_chunks()
+            numbers = [column.combine_chunks() for column in pa.Table.from_batches(own, NUMBERS).columns]
             self._written += self._bytes
             self._waiting, self._waiting_numbers, self._rows, self._bytes = [], [], 0, 0
             rows = ROWS_PER_COMPRESSED_BATCH if self._compression else ROWS_PER_BATCH
-            for batch, taken in zip(*(one.to_batches(max_chunksize=rows) for one in (table, numbers)), strict=True):
+            start = 0
+            for batch in table.to_batches(max_chunksize=rows):
                 samples, codes = self._with_codes(batch)
                 self._files.samples.write_batch(samples)
                 self._lengths.append(len(batch))
-                self._numbers.append(pa.RecordBatch.from_arrays([*taken.columns, codes], schema=NUMBERS_SCHEMA))
+                taken = [column.slice(start, len(batch)) for column in numbers]
+                self._numbers.append(pa.RecordBatch.from_arrays([*taken, codes], schema=NUMBERS_SCHEMA))
+                start += len(batch)
             if sum(map(len, self._numbers)) >= self._numbers_together:
                 self._flush_numbers()
 

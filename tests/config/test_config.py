@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +158,7 @@ def test_the_quick_parser_refuses_the_same(text: str) -> None:
 @pytest.mark.parametrize("without", [False, True], ids=["libyaml", "without libyaml"])
 def test_the_quick_parser_reads_the_same(monkeypatch: pytest.MonkeyPatch, *, without: bool) -> None:
     if without:
-        monkeypatch.setitem(sys.modules, "yaml._yaml", None)
+        monkeypatch.setattr(yaml, "__with_libyaml__", False)
     files._quick_loader.cache_clear()
     assert issubclass(files._quick_loader(), files._Loader)
     assert (files._quick_loader() is files._Loader) == without

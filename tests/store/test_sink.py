@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -63,3 +64,20 @@ def test_numbers_that_are_read_once_do_not_wait(
     part = sink.finish()
     assert part._numbers.reader.num_record_batches == pieces
     assert part.numbers("response_length").tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
+
+
+def test_numbers_stay_with_their_samples_where_a_text_column_is_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrow leaves columns of texts in pieces that are longer than 2 GiB together."""
+
+    def in_pieces(batches: list[pa.RecordBatch], schema: pa.Schema) -> Any:
+        table = pa.Table.from_batches(batches, schema)
+        return SimpleNamespace(combine_chunks=lambda: table) if schema is SCHEMA else table
+
+    patched = {**vars(pa), "Table": SimpleNamespace(from_batches=in_pieces)}
+    monkeypatch.setattr(sinks, "pa", SimpleNamespace(**patched))
+    sink = Sink(tmp_path)
+    sink.write([batch("", 0), batch("a", 2), batch("bb", 3)])
+    sink.write([batch("", 0)])
+    assert sink.finish().numbers("response_length").tolist() == [1, 1, 2, 2, 2]
