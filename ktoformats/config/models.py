@@ -240,7 +240,7 @@ class BasePreferenceConfig(Section):
     )
     lazy_loading: bool = Field(default=False, description="Leave samples on disk, decode them on access.")
     max_samples_in_memory: int | None = Field(
-        default=None, ge=1, description="More samples than this are left on disk; unset, more than 64 MiB."
+        default=None, ge=1, description="More samples than this are left on disk; unset, more than 32 MiB."
     )
 
     # Accounting

@@ -107,21 +107,30 @@ class Part:
         if not self.coded or "source" not in names:
             return read
         start = sum(self.lengths[:number])
-        codes = to_arrow(self.numbers("source")[start : start + len(read)].astype(np.int32))
+        codes = to_arrow(self.numbers("source", start, start + len(read)).astype(np.int32))
         named = pa.DictionaryArray.from_arrays(codes, pa.array(self.names))
         return read.set_column(names.index("source"), "source", named)
 
-    def numbers(self, name: str) -> Array:
-        """A number of every sample, of shape (rows,); see `NUMBERS`, and `source`."""
+    def numbers(self, name: str, start: int = 0, stop: int | None = None) -> Array:
+        """A number of every sample from one row up to another, of shape (rows,); see `NUMBERS`, and `source`."""
         if self.path is None:
-            return self._number_in_memory(name)
-        reader = self._numbers.reader
+            return self._number_in_memory(name, start, stop)
         place = NUMBERS_SCHEMA.get_field_index(name)
-        parts = [to_numpy(reader.get_batch(n).column(place)) for n in range(reader.num_record_batches)]
+        parts = [to_numpy(batch.column(place)) for batch in self._numbers_between(start, stop)]
         return joined(parts, _dtype(name))
 
-    def _number_in_memory(self, name: str) -> Array:
-        table = self._in_memory()
+    def _numbers_between(self, start: int, stop: int | None) -> Iterator[pa.RecordBatch]:
+        """The rows of the file of numbers that lie between two."""
+        reader, first = self._numbers.reader, 0
+        last = self.rows if stop is None else stop
+        for batch in map(reader.get_batch, range(reader.num_record_batches)):
+            own = batch[max(start - first, 0) : max(last - first, 0)]
+            if len(own):
+                yield own
+            first += len(batch)
+
+    def _number_in_memory(self, name: str, start: int, stop: int | None) -> Array:
+        table = self._in_memory()[start:stop]
         if name == "source":
             own = {name: code for code, name in enumerate(self.source_names())}
             parts = [np.array([own[one] for one in batch.to_pylist()]) for batch in table.column("source").chunks]

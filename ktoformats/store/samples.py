@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LABEL_BIT = np.uint64(1 << 60)
 """The bit of an id's first 16 digits that is the label; see `identify`."""
 
+_ROWS_AT_ONCE = 1 << 16
 _FEW = 8
 """Of less than one in so many samples the numbers are looked up one by one."""
 
@@ -106,9 +107,9 @@ class Samples:
             found[here] = self.numbers_of_part(number, name)[rows[here] - self.starts[number]]
         return found
 
-    def numbers_of_part(self, number: int, name: str) -> Array:
-        """A number of every sample of a part; it is not copied where the part has it in one piece."""
-        found = self.parts[number].numbers(name)
+    def numbers_of_part(self, number: int, name: str, start: int = 0, stop: int | None = None) -> Array:
+        """A number of every sample of a part, or of some; it is not copied where the part has it in one piece."""
+        found = self.parts[number].numbers(name, start, stop)
         return self._source_codes[number][found] if name == "source" else found
 
     def _parts_of(self, rows: Array) -> Array:
@@ -143,7 +144,8 @@ class Samples:
         answers = self.numbers("key") & ~LABEL_BIT
         ordered = np.sort(answers)
         repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-        rows = np.flatnonzero(_is_in(answers, repeated))
+        del ordered
+        rows = _rows_of(answers, repeated)
         return rows[np.lexsort((rows, self.numbers("pair", rows), answers[rows]))]
 
     def know_again(self, rows: Array) -> None:
@@ -201,12 +203,14 @@ def _schema_of(names: Sequence[str]) -> pa.Schema:
     return pa.schema([SCHEMA.field(name) for name in names])
 
 
-def _is_in(values: Array, ordered: Array) -> Array:
-    """Which values are among some that are in order."""
-    if not len(ordered):
-        return np.zeros(len(values), np.bool_)
-    found: Array = ordered[np.searchsorted(ordered, values).clip(max=len(ordered) - 1)] == values
-    return found
+def _rows_of(values: Array, ordered: Array) -> Array:
+    """The rows of those values that are among some in order; looking up takes memory, so it is done in pieces."""
+    found = [np.zeros(0, np.int64)]
+    for start in range(0, len(values) if len(ordered) else 0, _ROWS_AT_ONCE):
+        some = values[start : start + _ROWS_AT_ONCE]
+        places = np.searchsorted(ordered, some).clip(max=len(ordered) - 1)
+        found.append(np.flatnonzero(ordered[places] == some) + start)
+    return np.concatenate(found)
 
 
 def _from_batches(part: Part, rows: Array, names: list[str]) -> pa.Table:

@@ -24,8 +24,8 @@ ROWS_PER_COMPRESSED_BATCH: Final = 1024
 """A compressed batch is decoded as a whole, also for one sample of it."""
 BYTES_PER_BATCH: Final = 32 << 20
 """Samples as long as this together are written, however few they are."""
-NUMBERS_TOGETHER: Final = 1 << 20
-BYTES_IN_MEMORY: Final = 64 << 20
+NUMBERS_TOGETHER: Final = 1 << 18
+BYTES_IN_MEMORY: Final = 32 << 20
 """Samples as long as this together are not held in memory, unless a number of samples was asked for."""
 
 

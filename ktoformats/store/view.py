@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ktoformats.store.samples import Samples
 
 _ROWS_AT_ONCE: Final = 8192
-_NUMBERS_AT_ONCE: Final = 1 << 20
+_NUMBERS_AT_ONCE: Final = 1 << 18
 
 DropCounts = dict[str, Counter[tuple[str, str, str]]]
 """Stage to (source, reason, label) to number of samples."""
@@ -280,9 +280,10 @@ def _asked_for(samples: Samples, one: NamedFilter) -> Iterator[tuple[int, pa.Rec
         return
     names = sorted(one.filter.numbers)
     for number, part in enumerate(samples.parts):
-        columns = [to_arrow(samples.numbers_of_part(number, name)) for name in names]
         for at in range(0, part.rows, _NUMBERS_AT_ONCE):
-            yield start + at, pa.RecordBatch.from_arrays([one[at : at + _NUMBERS_AT_ONCE] for one in columns], names)
+            some = [samples.numbers_of_part(number, name, at, at + _NUMBERS_AT_ONCE) for name in names]
+            yield start + at, pa.RecordBatch.from_arrays(list(map(to_arrow, some)), names)
+            forget_pages()
         start += part.rows
 
 

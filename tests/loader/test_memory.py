@@ -99,7 +99,7 @@ def test_few_long_samples_are_not_held_in_memory(
     twenty: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unless a number of samples was asked for."""
-    assert sinks.BYTES_IN_MEMORY == 64 << 20
+    assert sinks.BYTES_IN_MEMORY == 32 << 20
     monkeypatch.setattr(sinks, "BYTES_IN_MEMORY", 1000)
     assert where(load(twenty), temporary) == TEMPORARY
     assert where(load(twenty, max_samples_in_memory=20), temporary) == MEMORY

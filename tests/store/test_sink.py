@@ -53,6 +53,23 @@ def test_numbers_that_are_known_are_written_and_others_are_taken(tmp_path: Path)
     assert part.numbers("prompt_length").tolist() == [0] * 5
 
 
+@pytest.mark.parametrize("in_memory", [True, False], ids=["memory", "files"])
+def test_some_numbers_are_those_of_their_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, in_memory: bool
+) -> None:
+    """Wherever they begin and end, also across the batches of a file."""
+    monkeypatch.setattr(sinks, "NUMBERS_TOGETHER", 4)
+    sink = Sink(None if in_memory else tmp_path, buffered=3)
+    for length in range(1, 11):
+        sink.write([batch("q" * length, 1)])
+    part = sink.finish()
+    assert (part.table is not None) == in_memory
+    for start in range(11):
+        for stop in (*range(start, 12), None):
+            assert part.numbers("response_length", start, stop).tolist() == list(range(1, 11))[start:stop]
+    assert part.numbers("source", 2, 7).tolist() == [0] * 5
+
+
 @pytest.mark.parametrize(("kept", "pieces"), [(False, 5), (True, 1)], ids=["read once", "kept"])
 def test_numbers_that_are_read_once_do_not_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kept: bool, pieces: int
