@@ -128,6 +128,8 @@ class Part:
             if len(own):
                 yield own
             first += len(batch)
+            if first >= last:
+                break
 
     def _number_in_memory(self, name: str, start: int, stop: int | None) -> Array:
         table = self._in_memory()[start:stop]
