@@ -82,8 +82,8 @@ class PreferenceDataLoader:
             )
         self.config: KTODataConfig = config
         self.tokenizer = tokenizer
-        self.logger = logging.getLogger("ktoformats")
-        self.registry = registry or Registry()
+        self.logger: logging.Logger = logging.getLogger("ktoformats")
+        self.registry: Registry = registry or Registry()
         self._own_registry = registry is not None
         self.reports: dict[str, Report] = {}
         self.views: dict[str, View] = {}

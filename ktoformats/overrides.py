@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from ktoformats.store.view import View
 
 Sample = dict[str, Any]
-logger = logging.getLogger("ktoformats")
+logger: Final = logging.getLogger("ktoformats")
 
 _FORMAT_METHODS: Final = {
     "binary": ("_process_binary_format", "_validate_binary_format"),

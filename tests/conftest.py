@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,17 @@ def same_environment() -> Iterator[None]:
     before = os.environ
     yield
     os.environ = before  # noqa: B003 - the very object is what others hold on to
+
+
+@pytest.fixture(autouse=True)
+def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forget what was imported from a test's own folder: the modules of another test have the same names."""
+    before, base = set(sys.modules), str(tmp_path_factory.getbasetemp())
+    yield
+    for name in set(sys.modules) - before:
+        file = str(getattr(sys.modules[name], "__file__", None) or "")
+        if file.startswith(base) and not any(file.startswith(f"{folder}{os.sep}") for folder in sys.path if folder):
+            del sys.modules[name]
 
 
 def write_lines(path: Path, records: Iterable[Any]) -> Path:

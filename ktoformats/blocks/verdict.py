@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, cast
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from ktoformats.blocks.cells import FIXED, Combine, MappedLabels, Threshold, is_in, number_in
 from ktoformats.blocks.path import MISSING, Scope, same
@@ -338,7 +338,7 @@ def _are_equal(ranks: list[Any]) -> bool:
 class Winner(Spec):
     """One of the answers won, in any of the spellings that people use."""
 
-    model_config = Spec.model_config | {"extra": "allow"}
+    model_config: ClassVar[ConfigDict] = Spec.model_config | {"extra": "allow"}
     winner: PathText | tuple[PathText, ...] | dict[str, PathText]
     """A path, the paths of several annotators, or one column for each outcome."""
     index: Literal[0, 1] | None = None

@@ -48,8 +48,8 @@ class LabelReader:
         overrides: Mapping[str, Labels],
         names: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.named = dict(named)
-        self.overrides = dict(overrides)
+        self.named: dict[str, Labels] = dict(named)
+        self.overrides: dict[str, Labels] = dict(overrides)
         self._names = dict(names)
         self._memo: dict[tuple[Any, ...], Verdict] = {}
 

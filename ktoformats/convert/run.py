@@ -31,7 +31,7 @@ class Run:
     __slots__ = ("account", "accounts", "bulks", "made", "numbers", "rejects", "source", "sources")
 
     def __init__(self, source: str) -> None:
-        self.source = source
+        self.source: str = source
         self.bulks: list[Bulk] = []
         """Samples of records that were decided together."""
         self.made: list[Made] = []
@@ -41,8 +41,8 @@ class Run:
         self.sources: list[str] = []
         """The file of each sample, where a block holds records of several."""
         self.rejects: list[Reject] = []
-        self.account = FileAccount()
-        self.accounts = {source: self.account}
+        self.account: FileAccount = FileAccount()
+        self.accounts: dict[str, FileAccount] = {source: self.account}
 
     def number(self, record: int) -> None:
         """Note which record, or group of records, the samples come from that were entered since the last one."""

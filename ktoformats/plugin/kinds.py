@@ -47,7 +47,7 @@ Examples = Sequence[tuple[Any, Any] | tuple[Any, Any, Mapping[str, Any]]]
 class Plugin(BaseModel):
     """What every plugin is: frozen, compared and pickled by value, its fields are its options."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     inherits: ClassVar[frozenset[str]] = frozenset()
     """Options that take the value of the data section's field of the same name unless they are given."""

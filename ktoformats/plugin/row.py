@@ -60,8 +60,8 @@ class Row:
     __slots__ = ("columns", "notices", "record")
 
     def __init__(self, record: Any, columns: Columns) -> None:
-        self.record = record
-        self.columns = columns
+        self.record: Any = record
+        self.columns: Columns = columns
         self.notices: builtins.list[str] = []
         """Codes of changes worth counting, such as `trailing_answer`."""
 

@@ -33,7 +33,7 @@ class Peeked:
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._held: list[bytes] = []
-        self.ended = False
+        self.ended: bool = False
         """Whether all chunks have been seen."""
 
     def head(self, size: int) -> bytes:

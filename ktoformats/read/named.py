@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ktoformats.read.blocks import Block
 
-logger = logging.getLogger("ktoformats")
+logger: Final = logging.getLogger("ktoformats")
 
 STDIN: Final = "-"
 _STDIN_NAME: Final = "<stdin>"

@@ -58,10 +58,10 @@ class Kept:
     """
 
     def __init__(self, cache: Cache) -> None:
-        self.vault = Vault(cache.folder, cache.verify)
+        self.vault: Vault = Vault(cache.folder, cache.verify)
         if not (cache.folder / DIGESTS).is_dir():
             self.vault.make()  # the digests that the first build takes are noted, too
-        self.digests = Digests(cache.folder / DIGESTS)
+        self.digests: Digests = Digests(cache.folder / DIGESTS)
         self._cache = cache
 
     def shards(self, config: KTODataConfig, assembly: Assembly) -> Shards:

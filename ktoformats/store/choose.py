@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ktoformats.store.samples import Samples
     from ktoformats.store.view import View
 
-logger = logging.getLogger("ktoformats")
+logger: Final = logging.getLogger("ktoformats")
 
 Stage = Callable[["View"], "View"]
 SPLIT: Final = "split"

@@ -17,7 +17,7 @@ try:
 except ImportError:  # pragma: no cover - no POSIX
     fcntl = None  # type: ignore[assignment]
 
-logger = logging.getLogger("ktoformats")
+logger: Final = logging.getLogger("ktoformats")
 
 _BUSY: Final = (errno.EAGAIN, errno.EACCES)
 _UNKNOWN: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ktoformats.convert.ledger import Ledger
 from ktoformats.errors import ConfigError, KTODataError, KTOLabelError, PluginError, SourceError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ktoformats.store.shards import Shards
     from ktoformats.store.view import View
 
-logger = logging.getLogger("ktoformats")
+logger: Final = logging.getLogger("ktoformats")
 
 Engine = Callable[["Sequence[Piece]", "Sequence[list[Source]]"], "Sequence[Results]"]
 """What converts the files of all pieces somewhere else: for each piece its files, each with what became of it."""

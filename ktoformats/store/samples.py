@@ -44,10 +44,10 @@ class Samples:
     def __init__(
         self, parts: Sequence[Part], tags: Sequence[Tags] | None = None, pieces: Sequence[int] | None = None
     ) -> None:
-        self.parts = tuple(parts)
-        self.tags = tuple(tags or [{}] * len(parts))
-        self.pieces = tuple(range(len(parts)) if pieces is None else pieces)
-        self.starts = list(accumulate((part.rows for part in parts), initial=0))
+        self.parts: tuple[Part, ...] = tuple(parts)
+        self.tags: tuple[Tags, ...] = tuple(tags or [{}] * len(parts))
+        self.pieces: tuple[int, ...] = tuple(range(len(parts)) if pieces is None else pieces)
+        self.starts: list[int] = list(accumulate((part.rows for part in parts), initial=0))
         self._numbers: dict[str, Array] = {}
         self._again: Array | None = None
 

@@ -66,7 +66,7 @@ class Sink:
         self._rows = self._bytes = self._written = 0
         self._files: _Files | None = None
         self._temporary: _Temporary | None = None
-        self.finished = False
+        self.finished: bool = False
         if folder is not None:
             self._files = _Files(folder, compression=compression)
 

@@ -78,7 +78,7 @@ class Subject:
     ) -> None:
         self.kind = kind
         self.name = name
-        self.registry = registry or Registry()
+        self.registry: Registry = registry or Registry()
         self.read_back = read_back
         self._examples = examples
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ktoformats.store.numbers import Array
 
-logger = logging.getLogger("ktoformats")
+logger: Final = logging.getLogger("ktoformats")
 
 Style = Literal["auto", "standard", "conversational"]
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ktoformats.read.blocks import Block
     from ktoformats.store.mix import Piece
 
-logger = logging.getLogger("ktoformats")
+logger: Final = logging.getLogger("ktoformats")
 
 PIECE: Final = "piece"
 """A column beside those of a sample: the number of the configuration that read it."""
@@ -96,8 +96,8 @@ class Feed:
         self._files = [_File(at, one.name, one.path) for at, found in enumerate(sources) for one in found]
         self._copies: list[Any] = [one.copy for found in sources for one in found]
         self._assemblies: list[Assembly] | None = [piece.assembly for piece in pieces]
-        self.tags = [_tags_of(piece.source) for piece in pieces]
-        self.digests = {
+        self.tags: list[dict[str, str]] = [_tags_of(piece.source) for piece in pieces]
+        self.digests: dict[str, str] = {
             "config": _digest(list(map(_settings, pieces))),
             "sources": _digest(list(map(_sketch, self._files))),
         }
@@ -117,7 +117,7 @@ class Feed:
 
     def begin(self) -> None:
         """Begin the accounting anew."""
-        self.ledger = Ledger()
+        self.ledger: Ledger = Ledger()
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.rejects: list[Reject] = []
 

@@ -45,7 +45,7 @@ class KTOTokenDataset(Dataset[dict[str, Any]]):
         self._rows = dataset.rows
         self._utility = dataset.samples.numbers("utility_score")[self._rows]
         self._factor = _by_utility(self._utility, dataset.good, fitted.used) if weights == "utility" else None
-        self.pad_token_id = tokens.pad
+        self.pad_token_id: int = tokens.pad
 
     def __len__(self) -> int:
         return len(self._dataset)

@@ -46,7 +46,9 @@ class Tokens:
         kept: Kept | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self.eos, self.pad, self.style = encoder.eos, encoder.pad, encoder.style
+        self.eos: int = encoder.eos
+        self.pad: int = encoder.pad
+        self.style: str = encoder.style
         self._encoder: Encoder | None = encoder
         self._progress = progress
         self._starts = list(accumulate((part.rows for part in samples.parts), initial=0))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -72,18 +74,35 @@ def test_authors_and_users_are_helped_by_types(
     assert sorted(set(checker(tmp_path))) == [("wrong.py", line) for line in MISTAKES]
 
 
-def test_the_types_of_the_public_surface_are_complete() -> None:
+OF_TORCH: Final = {
+    *("ElasticBatchSampler", "KTOStream", "KTOTokenDataset", "PlanSampler"),
+    *("KTODataLoader", "PreferenceDataLoader", "Training", "audit", "audit_loader"),
+}
+"""Pyright knows nothing of torch's classes where it verifies types; these inherit from them, or name what does."""
+
+
+def test_the_types_of_the_public_surface_are_complete(tmp_path: Path) -> None:
     """Every public name, with all that can be reached through it, has a type that is known."""
+    for package in ("ktoformats", "ktoformats_plugins"):  # in an editable install pyright finds nothing to verify
+        shutil.copytree(str(files(package)), tmp_path / "site" / package)
     words = [sys.executable, "-m", "pyright", "--verifytypes", "ktoformats", "--ignoreexternal", "--outputjson"]
-    done = subprocess.run([*words, "--pythonpath", sys.executable], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*words, "--pythonpath", sys.executable],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     told = json.loads(done.stdout)["typeCompleteness"]
-    public = set(ktoformats.__all__) | set(ktoformats.testing.__all__)
-    unknown = [
-        one["name"]
+    looked_at = {one["name"] for one in told["symbols"]}
+    assert {f"ktoformats.{name}" for name in ktoformats.__all__ if not name.startswith("_")} <= looked_at
+    unknown = {
+        one["name"].removeprefix("ktoformats.").split(".")[0]
         for one in told["symbols"]
         if one["isExported"] and not one["isTypeKnown"] and one["referenceCount"]
-    ]
-    assert [name for name in unknown if name.removeprefix("ktoformats.").split(".")[0] in public] == []
+    }
+    assert unknown & (set(ktoformats.__all__) | set(ktoformats.testing.__all__)) == OF_TORCH
 
 
 @pytest.mark.parametrize("module", [ktoformats, ktoformats.testing])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,22 +12,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "ktoformats"
 
 
 @pytest.fixture
-def fake_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder at the head of `sys.path`; what was imported from it is forgotten afterwards."""
+def fake_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder at the head of `sys.path`."""
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.delenv("KTOFORMATS_PLUGINS", raising=False)
     monkeypatch.syspath_prepend(folder)
-    yield folder
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
-            del sys.modules[name]
+    return folder
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +14,7 @@ from ktoformats.plugin.kinds import GROUPS
 from ktoformats.testing import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 HEAD: Final = """\
@@ -45,16 +44,13 @@ INSTALLED: Final = discover()
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder at the head of `sys.path`; what was imported from it is forgotten afterwards."""
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder at the head of `sys.path`."""
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.delenv("KTOFORMATS_PLUGINS", raising=False)
     monkeypatch.syspath_prepend(folder)
-    yield folder
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
-            del sys.modules[name]
+    return folder
 
 
 @pytest.fixture
