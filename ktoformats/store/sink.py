@@ -25,6 +25,7 @@ ROWS_PER_COMPRESSED_BATCH: Final = 1024
 BYTES_PER_BATCH: Final = 32 << 20
 """Samples as long as this together are written, however few they are."""
 NUMBERS_TOGETHER: Final = 1 << 18
+"""Samples whose numbers are written in one batch: 30 MB of them."""
 BYTES_IN_MEMORY: Final = 32 << 20
 """Samples as long as this together are not held in memory, unless a number of samples was asked for."""
 
